@@ -1,0 +1,87 @@
+"""Decide, call by call, where work runs: in a worker pool inside this process, or on Celery through a broker.
+
+    import dispatch
+
+    @dispatch.task
+    def thumbnail(image: bytes, width: int) -> bytes: ...
+
+    handle = thumbnail.delay(image, 64)     # routed by a YAML policy: here, to the local pool
+    handle.result(timeout=1)
+    handle.decision                         # <Decision fast | otherwise | 0.4 µs>
+
+Importing it touches no network and no Celery.
+"""
+
+from dispatch import telemetry as telemetry
+from dispatch._decision import Decision as Decision
+from dispatch._decision import Reason as Reason
+from dispatch._decision import Why as Why
+from dispatch._default import celery_app as celery_app
+from dispatch._default import celery_settings as celery_settings
+from dispatch._default import configure as configure
+from dispatch._default import shutdown as shutdown
+from dispatch._dispatcher import Dispatcher as Dispatcher
+from dispatch._handle import Handle as Handle
+from dispatch._task import Task as Task
+from dispatch._task import explain as explain
+from dispatch._task import task as task
+from dispatch.channel import Channel as Channel
+from dispatch.errors import CallCancelled as CallCancelled
+from dispatch.errors import CallExpired as CallExpired
+from dispatch.errors import CallFailed as CallFailed
+from dispatch.errors import ChannelClosed as ChannelClosed
+from dispatch.errors import ChannelError as ChannelError
+from dispatch.errors import DestinationFull as DestinationFull
+from dispatch.errors import DispatchError as DispatchError
+from dispatch.errors import EndOfChannel as EndOfChannel
+from dispatch.errors import HandleLost as HandleLost
+from dispatch.errors import NotAccepted as NotAccepted
+from dispatch.errors import NotConfigured as NotConfigured
+from dispatch.errors import NotSerializable as NotSerializable
+from dispatch.errors import OutcomeUnknown as OutcomeUnknown
+from dispatch.errors import PassedOver as PassedOver
+from dispatch.errors import PolicyError as PolicyError
+from dispatch.errors import ResultNotSerializable as ResultNotSerializable
+from dispatch.errors import WorkerDied as WorkerDied
+from dispatch.errors import WouldBlock as WouldBlock
+from dispatch.errors import WouldWait as WouldWait
+from dispatch.policy import Explanation as Explanation
+from dispatch.settings import Settings as Settings
+
+__all__ = [
+    "CallCancelled",
+    "CallExpired",
+    "CallFailed",
+    "Channel",
+    "ChannelClosed",
+    "ChannelError",
+    "Decision",
+    "DestinationFull",
+    "DispatchError",
+    "Dispatcher",
+    "EndOfChannel",
+    "Explanation",
+    "Handle",
+    "HandleLost",
+    "NotAccepted",
+    "NotConfigured",
+    "NotSerializable",
+    "OutcomeUnknown",
+    "PassedOver",
+    "PolicyError",
+    "Reason",
+    "ResultNotSerializable",
+    "Settings",
+    "Task",
+    "Why",
+    "WorkerDied",
+    "WouldBlock",
+    "WouldWait",
+    "celery_app",
+    "celery_settings",
+    "configure",
+    "explain",
+    "shutdown",
+    "task",
+    "telemetry",
+]

@@ -1,0 +1,47 @@
+"""What `apply_async` may be told, in Celery's words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dispatch._call import CallOptions
+
+OURS = ("expires", "headers", "ignore_result", "task_id")
+"""Hold on both paths."""
+
+CELERYS = (
+    "chain", "chord", "compression", "countdown", "eta", "exchange", "group_id", "link", "link_error", "priority",
+    "queue", "routing_key", "serializer",
+)  # fmt: skip
+"""Mean something to Celery alone, and send the call there. (`countdown` and `eta` hold on both paths once the
+local pool has a timer.)"""
+
+
+def call_options(task: str, options: dict[str, Any]) -> CallOptions | None:
+    """The options of one call, checked. Raises `TypeError` for a word that neither path knows."""
+    if not options:
+        return None
+    if options.get("retry") is not None:
+        raise NotImplementedError("retry= comes with the next version of dispatch; until then, retry inside the task")
+    unknown = sorted(set(options) - set(OURS) - set(CELERYS) - {"retry"})
+    if unknown:
+        raise TypeError(
+            f"{task}.apply_async does not take {', '.join(unknown)}. It takes the requirements (durability, "
+            f"latency_budget, only, route_to), {', '.join(OURS)}, and Celery's own {', '.join(CELERYS)}."
+        )
+    expires = options.get("expires")
+    return CallOptions(
+        task_id=options.get("task_id"),
+        headers=options.get("headers"),
+        ignore_result=options.get("ignore_result"),
+        expires_ns=None if expires is None else _from_now_ns(expires),
+        celery={name: options[name] for name in CELERYS if options.get(name) is not None},
+    )
+
+
+def _from_now_ns(expires: float | timedelta | datetime) -> int:
+    if isinstance(expires, datetime):
+        expires = expires - datetime.now(expires.tzinfo or UTC).replace(tzinfo=expires.tzinfo)
+    seconds = expires.total_seconds() if isinstance(expires, timedelta) else float(expires)
+    return max(0, round(seconds * 1e9))

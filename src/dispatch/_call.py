@@ -1,0 +1,152 @@
+"""One invocation on its way: what to run, what was decided, when each thing happened, and how it ended.
+
+The life of a call:
+
+    waiting ──claim──▶ running ──settle──▶ settled (done, failed)
+       │
+       └────settle────▶ settled (cancelled, expired, refused)
+
+Invariants, kept by `_turn`:
+
+- a call leaves `waiting` exactly once: whoever claims it may run it, whoever settles it first has the word;
+- an outcome, once there, never changes;
+- everybody in `_waiters` is woken exactly once, after the outcome is there.
+
+`_turn` is one lock for all calls. It is held for a few attribute accesses and never while anybody else's code
+runs, and it costs a twentieth of a microsecond; a lock per call would cost as much to make and more to keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from dispatch._decision import Decision
+from dispatch._ids import IdSpace, here
+from dispatch._outcome import Outcome
+from dispatch._registry import TaskSpec
+from dispatch._turn import Turn
+
+Stage: TypeAlias = Literal["waiting", "running", "settled", "unknown"]
+
+
+class Source(Protocol):
+    """Where a call's outcome comes from when it does not run in this process."""
+
+    def watch(self, call: Call) -> None:
+        """Settle `call` when its outcome arrives; never waits. Raises `NotConfigured` without a store."""
+
+    def unwatch(self, call: Call) -> None:
+        """Nobody waits any more. Never fails."""
+
+    def peek(self, call: Call) -> None:
+        """Settle `call` now if its outcome is already there; one look, no waiting for it."""
+
+    def revoke(self, call: Call) -> bool:
+        """Try to keep the call from running. True only when it is certain that it will not."""
+
+
+class Call(msgspec.Struct, eq=False, weakref=True):
+    """One invocation. Times are `ticks` in nanoseconds, 0 while the moment has not come."""
+
+    spec: TaskSpec
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    context: Context | None
+    decision: Decision
+    space: IdSpace
+    number: int
+    entered: int
+    """`delay` was called."""
+    decided: int = 0
+    payload: int | None = None
+    """The estimated size of the encoded arguments, when somebody asked for it."""
+    options: CallOptions | None = None
+    serialized: int = 0
+    """The arguments were encoded; stays 0 where they travel by reference."""
+    sent: int = 0
+    """The destination has it: enqueued, or published and answered."""
+    taken: int = 0
+    """A worker has it."""
+    started: int = 0
+    """The task's first line."""
+    ended: int = 0
+    attempt: int = 1
+    stage: Stage = "waiting"
+    outcome: Outcome | None = None
+    source: Source | None = None
+    span: Any = None
+    """The `dispatch` span, where it had to be real before the hand-over; opaque to everybody but telemetry."""
+    complaint: Any = None
+    """On a failed call: what complains when nobody ever reads the failure (`_unread`)."""
+    _waiters: tuple[Callable[[], object], ...] = ()
+
+    @property
+    def id(self) -> str:
+        if self.options is not None and self.options.task_id is not None:
+            return self.options.task_id
+        return self.space.text(self.number)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether this call was made by the parent of a fork: nothing here will ever settle it."""
+        return self.space is not here.space
+
+    def claim(self) -> bool:
+        """True for the one who may run it."""
+        with _turn.lock:
+            if self.stage != "waiting":
+                return False
+            self.stage = "running"
+            return True
+
+    def settle(self, outcome: Outcome, *, unless_running: bool = False) -> bool:
+        """Give the call its outcome and wake whoever waits for it. False when it had one, or runs already."""
+        with _turn.lock:
+            if self.outcome is not None or (unless_running and self.stage == "running"):
+                return False
+            self.outcome = outcome
+            self.stage = "settled"
+            waiters = self._waiters
+        # What it carried may be large, and a kept handle must not keep it.
+        self.args = ()
+        self.kwargs = _NOTHING
+        self.context = None
+        if waiters:
+            self._waiters = ()
+            for wake in waiters:
+                wake()
+        return True
+
+    def tell(self, wake: Callable[[], object]) -> bool:
+        """Call `wake` once, when the call is settled, from the thread that settles it. False: it is settled already."""
+        with _turn.lock:
+            if self.outcome is not None:
+                return False
+            self._waiters = (*self._waiters, wake)
+            return True
+
+    def forget(self, wake: Callable[[], object]) -> bool:
+        """Take back `tell`. True when nobody waits any more."""
+        with _turn.lock:
+            self._waiters = tuple(each for each in self._waiters if each is not wake)
+            return not self._waiters
+
+
+class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `apply_async` was told beyond the requirements. Names and meanings are Celery's."""
+
+    task_id: str | None = None
+    headers: dict[str, Any] | None = None
+    ignore_result: bool | None = None
+    expires_ns: int | None = None
+    """From `delay` on."""
+    celery: dict[str, Any] = {}
+    """Options that only Celery knows (`countdown`, `eta`, `queue`, `priority`, `link` …), handed on as they are."""
+
+
+_NOTHING: dict[str, Any] = {}
+_turn = Turn()

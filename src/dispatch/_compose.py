@@ -1,0 +1,161 @@
+"""The composition root: settings and a policy become destinations. Here alone Celery's room is entered, and late."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from pydantic import SecretStr
+
+from dispatch._log import logger
+from dispatch.errors import NotConfigured
+from dispatch.policy import CelerySettings, LocalSettings, Policy, load
+from dispatch.settings import Settings
+from dispatch.transports import Destination, Unconfigured
+from dispatch.transports.local import LocalDestination
+
+if TYPE_CHECKING:
+    from dispatch.transports.celery import AppSource, Broker, Results
+
+PolicySource: TypeAlias = str | Path | Sequence[str | Path] | Policy
+"""The name of a ready policy, a path, several of them, or a policy already loaded."""
+
+
+def policy_in_force(settings: Settings, policy: PolicySource | None, *, broker: bool) -> Policy:
+    """What `configure` was given, else `DISPATCH_POLICY`, else the ready policy that suits; said once in the log."""
+    if isinstance(policy, Policy):
+        return policy
+    if policy is not None:
+        sources = [policy] if isinstance(policy, str | Path) else list(policy)
+    elif settings.policy is not None:
+        sources = [part.strip() for part in settings.policy.split(",")]
+    else:
+        sources = ["default" if broker else "no-broker"]
+    loaded = load(sources)
+    logger("policy").info("policy in force", sources=[str(each) for each in sources], version=loaded.version)
+    return loaded
+
+
+def destinations(policy: Policy, celery: CelerySide) -> Mapping[str, Destination]:
+    """The destinations that the policy names, each of its transport."""
+    made: dict[str, Destination] = {}
+    for name, settings in policy.destinations.items():
+        if isinstance(settings, LocalSettings):
+            made[name] = LocalDestination(name, settings)
+        elif isinstance(settings, CelerySettings):
+            made[name] = celery.destination(name, settings)
+    return made
+
+
+class _Room(NamedTuple):
+    """What one dispatcher uses of the Celery room."""
+
+    source: AppSource
+    broker: Broker
+    results: Results
+
+
+class CelerySide:
+    """The Celery half of a dispatcher. Its room, and with it Celery, is imported when something needs it."""
+
+    def __init__(self, settings: Settings, given: Any = None) -> None:
+        """`given` is an app or `"module:attribute"`; without it the settings say, or nobody does."""
+        self._settings = settings
+        self._given = given
+        self._opening = threading.Lock()
+        self._room: _Room | None = None
+        self._used = False
+        self.configured = not (given is None and settings.celery_app is None and settings.broker_url is None)
+        if given is not None and not isinstance(given, str):
+            self._open()  # an app in hand: the tasks declared so far are registered with it now
+
+    @property
+    def source(self) -> AppSource:
+        """Who knows the app."""
+        return self._open().source
+
+    @property
+    def known(self) -> Any:
+        """The app, if it is known already; resolves nothing."""
+        return None if self._room is None else self._room.source.known
+
+    def app(self) -> Any:
+        """The app. Raises `NotConfigured`, naming the settings, where nobody named one."""
+        app = self._open().source() if self.configured else None
+        if app is None:
+            raise NotConfigured("there is no Celery app: set DISPATCH_BROKER_URL, or dispatch.configure(celery=app)")
+        return app
+
+    def task(self, name: str) -> Any:
+        """The Celery task that a dispatch task is registered as."""
+        return self.app().tasks[name]
+
+    def recommended(self) -> dict[str, Any]:
+        """What an app on this broker needs for durable calls. Raises `NotConfigured` without a broker."""
+        from dispatch.transports.celery import celery_settings  # noqa: PLC0415 - see the module's first line
+
+        url = _revealed(self._settings.broker_url)
+        return celery_settings(self.app().conf.broker_url if url is None else url)
+
+    def destination(self, name: str, settings: CelerySettings) -> Destination:
+        """A queue of the app's broker; one that takes nothing where no app was named."""
+        if not self.configured:
+            return Unconfigured(name)
+        from dispatch.transports.celery import CeleryDestination  # noqa: PLC0415 - see the module's first line
+
+        self._used = True
+        return CeleryDestination(name, settings, self._open().broker)
+
+    def warm(self) -> None:
+        """Have a connection opened in the background, if the policy has any use for one. Never waits, never raises.
+
+        Not while the app is but a name: its module may be importing this very line.
+        """
+        room = self._open() if self._used else None
+        if room is not None and (room.source.known is not None or not self._is_name):
+            room.broker.warm()
+
+    def close(self, grace: float) -> None:
+        """Send what waits and end what speaks to the broker and its results, within `grace` seconds. Twice is once."""
+        if self._room is not None:
+            self._room.broker.close(grace)
+            self._room.results.close()
+
+    def _open(self) -> _Room:
+        with self._opening:
+            if self._room is None:
+                from dispatch.transports import celery as room  # noqa: PLC0415 - see the module's first line
+
+                store = room.Store(_revealed(self._settings.result_backend))
+                source = room.AppSource(self._named(room.build_app), store=store, setting=self._setting)
+                results = room.Results(source, store)
+                self._room = _Room(source, room.Broker(source, results=results), results)
+            return self._room
+
+    def _named(self, build: Callable[[str, str | None], Any]) -> Any:
+        settings = self._settings
+        if self._given is not None or settings.celery_app is not None:
+            return self._given if self._given is not None else settings.celery_app
+        url = _revealed(settings.broker_url)
+        return None if url is None else lambda: build(url, _revealed(settings.result_backend))
+
+    @property
+    def _is_name(self) -> bool:
+        return isinstance(self._settings.celery_app if self._given is None else self._given, str)
+
+    @property
+    def _setting(self) -> str:
+        return "configure(celery=…)" if self._given is not None else "DISPATCH_CELERY_APP"
+
+
+def hook_worker(source: Callable[[], AppSource], *, at_end: Callable[[], object]) -> None:
+    """Should this process be a Celery worker: have its app resolved in time, and `at_end` called as it ends."""
+    from dispatch.transports.celery import hook_worker as hook  # noqa: PLC0415 - see the module's first line
+
+    hook(source, at_end=at_end)
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

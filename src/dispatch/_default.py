@@ -1,0 +1,106 @@
+"""The default dispatcher: made by `configure`, or by the first call that needs one."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import Any
+
+from dispatch import telemetry
+from dispatch._compose import PolicySource, hook_worker
+from dispatch._dispatcher import Dispatcher
+from dispatch._requirements import Duration
+from dispatch.pool import Drained
+from dispatch.settings import Settings
+
+
+class _Default:
+    """Holds the default dispatcher. `current` is what every call reads, so it takes no lock."""
+
+    def __init__(self) -> None:
+        self.dispatcher: Dispatcher | None = None
+        self.expects_worker = False
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        # A fork may happen while another thread holds it.
+        self.lock = threading.RLock()
+
+
+_default = _Default()
+
+
+def current() -> Dispatcher:
+    """The default dispatcher; without `configure`, the first call makes it from the environment."""
+    return _default.dispatcher or _make()
+
+
+def configure(
+    *,
+    policy: PolicySource | None = None,
+    celery: Any = None,
+    settings: Settings | None = None,
+) -> Dispatcher:
+    """Set up the default dispatcher, and end the one before it.
+
+    `policy` is the name of a ready one, a path, or several of them, the later overlaying the earlier; `celery`
+    is the application's Celery app, or `"module:attribute"`. What is not given comes from `settings`, by default
+    the environment. A connection to the broker is opened in the background, so that the first call finds it warm.
+    Raises `PolicyError`, with every mistake in it, or `NotConfigured`.
+    """
+    if settings is not None:
+        telemetry.follow(settings)
+    with _default.lock:
+        before = _default.dispatcher
+        if celery is None and settings is None and before is not None:
+            celery = before.celery.known  # an app from `celery_app()` outlives a change of policy
+        _default.dispatcher = Dispatcher(policy=policy, celery=celery, settings=settings)
+    if before is not None:
+        before.shutdown()
+    _default.dispatcher.celery.warm()
+    return _default.dispatcher
+
+
+def celery_app() -> Any:
+    """The Celery app: the one `configure(celery=…)` was given, else one made of `DISPATCH_BROKER_URL`.
+
+    Write `app = dispatch.celery_app()` where `celery -A` looks for it. Raises `NotConfigured` without a broker.
+    """
+    return current().celery.app()
+
+
+def celery_settings() -> dict[str, Any]:
+    """What the workers of your own Celery app need for durable calls: `app.conf.update(dispatch.celery_settings())`."""
+    return current().celery.recommended()
+
+
+def expect_worker() -> None:
+    """Should this process be a Celery worker: have its tasks registered before it consumes, and its end be ours too."""
+    if "celery" in sys.modules and not _default.expects_worker:
+        _default.expects_worker = True
+        hook_worker(lambda: current().celery.source, at_end=_end_of_worker)
+
+
+def shutdown(grace: Duration | None = None) -> Drained:
+    """End the default dispatcher: nothing new is taken, started calls finish, waiting ones follow `on_shutdown`.
+
+    Waits at most `grace`, by default `DISPATCH_SHUTDOWN_GRACE`. Happens by itself when the interpreter exits.
+    `dispatch.configure()` starts anew. Twice is once; never started is fine.
+    """
+    return Drained() if _default.dispatcher is None else _default.dispatcher.shutdown(grace)
+
+
+def _end_of_worker() -> None:
+    shutdown()
+    telemetry.flush()
+
+
+def _make() -> Dispatcher:
+    with _default.lock:
+        if _default.dispatcher is None:
+            _default.dispatcher = Dispatcher()
+        return _default.dispatcher
+
+
+os.register_at_fork(after_in_child=_default.renew_lock)

@@ -1,0 +1,259 @@
+"""The dispatcher: decide, then hand over.
+
+A call of which nothing has to be asked goes straight to its destination. Every other one takes the same steps in
+the same order, written once, as a generator that says what it has to wait for: `send` waits by blocking its
+thread, `asend` by leaving the event loop free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+from collections.abc import Generator
+from contextvars import copy_context
+from dataclasses import asdict
+from time import monotonic
+from typing import Any, NoReturn, Self, TypeAlias
+
+from dispatch import _compose, telemetry
+from dispatch._call import Call, CallOptions
+from dispatch._clock import ticks
+from dispatch._handle import Handle
+from dispatch._ids import here
+from dispatch._log import logger
+from dispatch._registry import TaskSpec
+from dispatch._requirements import Duration
+from dispatch._units import as_duration_ns
+from dispatch.errors import NotAccepted, OutcomeUnknown, PassedOver, refusal
+from dispatch.policy import Estimate, Explanation, Plan, Route
+from dispatch.pool import Drained
+from dispatch.settings import Settings
+from dispatch.transports import Pending
+
+Args: TypeAlias = tuple[Any, ...]
+Kwargs: TypeAlias = dict[str, Any]
+Steps: TypeAlias = Generator[Pending, None, Handle[Any]]
+
+
+class Dispatcher:
+    """A policy in force, and the destinations it names. Safe from any thread.
+
+    Most programs never make one: `dispatch.configure` sets up the default dispatcher. Make your own to keep two
+    policies apart. `policy` is the name of a ready one, a path, or several of them, the later overlaying the
+    earlier; `celery` is a Celery app or `"module:attribute"`. What is not given comes from `settings`, which by
+    default reads the environment. Raises `PolicyError` or `NotConfigured`.
+
+        with dispatch.Dispatcher(policy="latency-first") as night:
+            thumbnail.using(night).delay(image, 64)
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: _compose.PolicySource | None = None,
+        celery: Any = None,
+        settings: Settings | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.celery = _compose.CelerySide(self.settings, celery)
+        self.policy = _compose.policy_in_force(self.settings, policy, broker=self.celery.configured)
+        self.destinations = _compose.destinations(self.policy, self.celery)
+        self._plans: dict[TaskSpec, Plan] = {}
+        self._warned: set[str] = set()
+        _running.add(self)
+
+    def send(
+        self, spec: TaskSpec, args: Args, kwargs: Kwargs, entered: int, options: CallOptions | None = None
+    ) -> Handle[Any]:
+        """Route one call, blocking where that needs waiting. `entered`: the `ticks` at which it was asked for."""
+        started = self._start(spec, args, kwargs, entered, options, awaiting=False)
+        return started if isinstance(started, Handle) else _block(started)
+
+    async def asend(
+        self, spec: TaskSpec, args: Args, kwargs: Kwargs, entered: int, options: CallOptions | None = None
+    ) -> Handle[Any]:
+        """`send` for coroutines: waits for room and for brokers without blocking the event loop."""
+        started = self._start(spec, args, kwargs, entered, options, awaiting=True)
+        return started if isinstance(started, Handle) else await _leave_free(started)
+
+    def explain(self, spec: TaskSpec, args: Args, kwargs: Kwargs) -> Explanation:
+        """The decision that a call would get now, asked of the very objects that decide. Nothing is sent."""
+        return self._plan(spec).explain(args, kwargs)
+
+    def shutdown(self, grace: Duration | None = None) -> Drained:
+        """Take nothing new; started calls finish, waiting ones follow their destination's `on_shutdown`.
+
+        Waits at most `grace`, by default `DISPATCH_SHUTDOWN_GRACE`, and logs what became of them all. Happens by
+        itself when the interpreter exits. Twice is once.
+        """
+        _running.discard(self)
+        if grace is None:
+            grace = self.settings.shutdown_grace
+        deadline = monotonic() + (0 if grace == 0 else as_duration_ns(grace)) / 1e9
+        # Local ones first: a task that is still finishing may have something to publish.
+        in_order = sorted(self.destinations.values(), key=lambda each: each.transport != "local")
+        ended = [destination.close(max(0.0, deadline - monotonic())) for destination in in_order]
+        self.celery.close(max(0.0, deadline - monotonic()))
+        total = Drained(
+            finished=sum(each.finished for each in ended),
+            dropped=sum(each.dropped for each in ended),
+            left=sum(each.left for each in ended),
+        )
+        if total != Drained():
+            logger("shutdown").info("calls at shutdown", **asdict(total))
+        return total
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+
+    def __repr__(self) -> str:
+        return f"<Dispatcher policy {self.policy.version} | {', '.join(self.destinations)}>"
+
+    # ---- within
+
+    def _start(
+        self,
+        spec: TaskSpec,
+        args: Args,
+        kwargs: Kwargs,
+        entered: int,
+        options: CallOptions | None,
+        *,
+        awaiting: bool,
+    ) -> Handle[Any] | Steps:
+        plan = self._plans.get(spec) or self._plan(spec)
+        size = plan.measure(args, kwargs) if plan.asks_payload else None
+        route = plan.only or plan.route(size)
+        space = here.space
+        call = Call(
+            spec,
+            args,
+            kwargs,
+            copy_context(),
+            route.decision,
+            space,
+            space.number(),
+            entered,
+            ticks(),
+            size,
+            options,
+        )
+        first = route.first
+        if first is not None and self.destinations[first.name].try_now(call):
+            call.sent = ticks()
+            return Handle(call)
+        return self._steps(call, plan, route, size, awaiting=awaiting)
+
+    def _plan(self, spec: TaskSpec) -> Plan:
+        plan = self._plans.get(spec)
+        if plan is None:
+            plan = self._plans[spec] = self.policy.bind(spec, self.destinations)
+        return plan
+
+    def _steps(self, call: Call, plan: Plan, route: Route, size: Estimate, *, awaiting: bool) -> Steps:
+        may_wait = awaiting or not _in_event_loop()
+        passed: list[PassedOver] = []
+        for candidate in plan.candidates(route, size):
+            if isinstance(candidate, PassedOver):
+                passed.append(candidate)
+                continue
+            destination = self.destinations[candidate.name]
+            call.decision = route.decision_for(candidate, tuple(passed))
+            if not may_wait and destination.transport == "celery":
+                self._warn_of_blocking(call)
+            try:
+                answer = yield from destination.hand_over(call, may_wait=may_wait)
+            except NotAccepted as rejected:
+                # `on_full: reject`: the call must go nowhere else.
+                self._refuse(call, [*passed, *rejected.passed_over])
+            if answer is None:
+                call.sent = call.sent or ticks()
+                telemetry.dispatched(call)
+                return Handle(call)
+            passed.append(answer)
+            if answer.why == "unknown" and not call.spec.idempotent:
+                self._leave_unknown(call, answer)
+        for place in route.places:
+            # A worker that waited for room in its own pool might wait for itself.
+            if self.destinations[place.name].run_here(call):
+                telemetry.dispatched(call)
+                return Handle(call)
+        self._refuse(call, passed)
+
+    def _leave_unknown(self, call: Call, answer: PassedOver) -> NoReturn:
+        call.stage = "unknown"
+        error = OutcomeUnknown(
+            f"{answer.destination} did not say whether it has call {call.id} of {call.spec.name}: {answer.detail}. "
+            "The handle stays good. Send it again only if running twice does no harm; idempotent=True does so.",
+            Handle(call),
+        )
+        telemetry.dispatched(call, error)
+        raise error
+
+    def _refuse(self, call: Call, passed: list[PassedOver]) -> NoReturn:
+        error = refusal(call.spec.name, passed)
+        telemetry.dispatched(call, error)
+        raise error
+
+    def _warn_of_blocking(self, call: Call) -> None:
+        if call.spec.name not in self._warned:
+            self._warned.add(call.spec.name)
+            logger("dispatcher").warning(
+                "delay() publishes to a broker inside a running event loop and blocks it; write `await …adelay()`",
+                task=call.spec.name,
+            )
+
+
+_running: set[Dispatcher] = set()
+"""Held until their shutdown: a dispatcher that nobody refers to may still have calls."""
+
+
+def _end_all() -> None:
+    for dispatcher in tuple(_running):
+        dispatcher.shutdown()
+
+
+atexit.register(_end_all)
+
+
+def _block(steps: Steps) -> Handle[Any]:
+    """Walk the steps, blocking this thread where they wait."""
+    try:
+        pending = next(steps)
+        while True:
+            try:
+                pending.wait()
+            except BaseException as error:  # noqa: BLE001 - the step decides what becomes of the call
+                pending = steps.throw(error)
+            else:
+                pending = next(steps)
+    except StopIteration as end:
+        handle: Handle[Any] = end.value
+        return handle
+
+
+async def _leave_free(steps: Steps) -> Handle[Any]:
+    """Walk the steps, leaving the event loop free where they wait."""
+    try:
+        pending = next(steps)
+        while True:
+            try:
+                await pending.wait_async()
+            except BaseException as error:  # noqa: BLE001 - a cancelled coroutine withdraws its call
+                pending = steps.throw(error)
+            else:
+                pending = next(steps)
+    except StopIteration as end:
+        handle: Handle[Any] = end.value
+        return handle
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

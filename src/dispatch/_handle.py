@@ -1,0 +1,236 @@
+"""The caller's end of a call, in the words of `concurrent.futures`, of Celery, and of `await`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+from dispatch._call import Call
+from dispatch._decision import Decision
+from dispatch._log import logger
+from dispatch._outcome import Failure, Outcome, Success
+from dispatch._unread import read
+from dispatch._waiting import block, leave_free
+from dispatch.errors import CallCancelled, CallExpired, CallFailed, HandleLost, WouldBlock
+
+R = TypeVar("R")
+
+Status: TypeAlias = Literal["waiting", "running", "done", "failed", "cancelled", "expired", "spooled", "unknown"]
+
+
+class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
+    """One call's result, state and decision. Made by `delay` and its relatives, never by hand.
+
+    Safe from any thread. What waits forever by default takes a `timeout` in seconds and raises `TimeoutError`;
+    the call goes on all the same.
+    """
+
+    _call: Call
+
+    @property
+    def id(self) -> str:
+        """The call's id; on Celery it is the task id."""
+        return self._call.id
+
+    @property
+    def task(self) -> str:
+        """The registered name of the task."""
+        return self._call.spec.name
+
+    @property
+    def decision(self) -> Decision:
+        """Where the call went, by which rule, and why others were passed over."""
+        call = self._call
+        return msgspec.structs.replace(
+            call.decision,
+            payload_bytes=call.payload,
+            decide_ns=call.decided - call.entered if call.decided else None,
+        )
+
+    # ---- waiting for it
+
+    def result(self, timeout: float | None = None) -> R:
+        """What the task returned; raises what the task raised, with its traceback.
+
+        Raises `TimeoutError` after `timeout` seconds, a `CallFailed` when the call did not run or its own error
+        cannot be rebuilt, and `WouldBlock` in a running event loop while the call is unfinished: await it there.
+        """
+        try:
+            return self._value(self._call.outcome or self._wait(timeout))
+        finally:
+            del self  # see `_value`
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What the task raised, or `None` when it returned. Waits, and fails to wait, as `result` does."""
+        outcome = self._call.outcome or self._wait(timeout)
+        read(self._call)
+        return outcome.error if isinstance(outcome, Failure) else None
+
+    def get(self, timeout: float | None = None, *, propagate: bool = True) -> R | BaseException:
+        """Celery's word for `result`; with `propagate=False` an error is returned instead of raised."""
+        try:
+            return self.result(timeout) if propagate else self.exception(timeout) or self.result()
+        finally:
+            del self  # see `_value`
+
+    def __await__(self) -> Generator[Any, None, R]:
+        """`await handle` is `result()` that leaves the event loop free. Cancelling the wait leaves the call alone."""
+        try:
+            if self._call.outcome is None:
+                self._refuse_foreign()
+                yield from leave_free(_Attention(self._call), None).__await__()
+            return self._value(_settled(self._call))
+        finally:
+            del self  # see `_value`
+
+    # ---- looking at it
+
+    def done(self) -> bool:
+        """Whether the call has ended, in whatever way. On Celery this looks into the result backend once."""
+        call = self._call
+        if call.outcome is None and call.source is not None:
+            call.source.peek(call)
+        return call.outcome is not None
+
+    ready = done
+
+    def running(self) -> bool:
+        """Whether the task's body runs right now. Known only of calls in this process."""
+        return self._call.stage == "running"
+
+    def successful(self) -> bool:
+        """Whether the task returned."""
+        return self.done() and isinstance(self._call.outcome, Success)
+
+    def failed(self) -> bool:
+        """Whether the call ended with an error, its own or ours."""
+        return self.done() and isinstance(self._call.outcome, Failure)
+
+    def cancelled(self) -> bool:
+        """Whether the call was cancelled before it started."""
+        return self.status == "cancelled"
+
+    @property
+    def status(self) -> Status:
+        """One word: waiting, running, done, failed, cancelled, expired, spooled, unknown."""
+        if not self.done():
+            stage = self._call.stage
+            return "waiting" if stage == "settled" else stage
+        outcome = _settled(self._call)
+        if isinstance(outcome, Success):
+            return "done"
+        if isinstance(outcome.error, CallCancelled):
+            return "cancelled"
+        return "expired" if isinstance(outcome.error, CallExpired) else "failed"
+
+    state = status
+
+    # ---- acting on it
+
+    def cancel(self) -> bool:
+        """Keep the call from running. True only when it is certain that it will not run."""
+        call = self._call
+        if call.outcome is not None:
+            return self.cancelled()
+        cancelled = Failure(CallCancelled(f"call {call.id} of {call.spec.name} was cancelled before it started"))
+        if call.source is None:
+            return call.settle(cancelled, unless_running=True)
+        return call.source.revoke(call) and call.settle(cancelled)
+
+    def add_done_callback(self, callback: Callable[[Handle[R]], object]) -> None:
+        """Call `callback(handle)` once the call has ended: at once when it has, else in the thread that ends it.
+
+        What the callback raises is logged and goes no further.
+        """
+        call = self._call
+
+        def tell() -> None:
+            try:
+                callback(self)
+            except Exception:  # noqa: BLE001 - it is the user's code, in somebody else's thread
+                logger("handle").exception("a done callback failed", task=call.spec.name, call=call.id)
+
+        if not _Attention(call).tell(tell):
+            tell()
+
+    def __repr__(self) -> str:
+        call = self._call
+        state = self.status if call.source is None or call.outcome is not None else call.stage
+        return f"<Handle {call.id} | {call.spec.name} | {call.decision.destination} | {state}>"
+
+    # ---- within
+
+    def _value(self, outcome: Outcome) -> R:
+        if isinstance(outcome, Success):
+            value: R = outcome.value
+            return value
+        read(self._call)
+        try:
+            raise outcome.error.with_traceback(outcome.traceback)
+        finally:
+            # The error's traceback leads to the frames that it passes on its way up. A frame that still knew the
+            # handle, or the outcome, would close a circle around every failure.
+            del outcome, self
+
+    def _wait(self, timeout: float | None) -> Outcome:
+        call = self._call
+        self._refuse_foreign()
+        if _in_event_loop():
+            raise WouldBlock(
+                f"call {call.id} of {call.spec.name} has not finished, and waiting for it here would stop the "
+                "running event loop. Write `await handle` instead of `handle.result()`."
+            )
+        block(_Attention(call), timeout)
+        if call.outcome is None:
+            raise TimeoutError(f"call {call.id} of {call.spec.name} has not finished after {timeout} s")
+        return call.outcome
+
+    def _refuse_foreign(self) -> None:
+        if self._call.foreign:
+            raise HandleLost(
+                f"call {self._call.id} of {self._call.spec.name} was made by the parent of this forked process, "
+                "and only the parent can know its outcome. Make calls after the fork."
+            )
+
+
+class _Attention:
+    """A call, as long as somebody waits for it: whoever settles it from afar is asked to look, and no longer."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def tell(self, wake: Callable[[], object]) -> bool:
+        call = self._call
+        if not call.tell(wake):
+            return False
+        if call.source is not None:
+            try:
+                call.source.watch(call)
+            except BaseException:
+                self.forget(wake)
+                raise
+        return True
+
+    def forget(self, wake: Callable[[], object]) -> bool:
+        call = self._call
+        nobody = call.forget(wake)
+        if nobody and call.source is not None:
+            call.source.unwatch(call)
+        return nobody
+
+
+def _settled(call: Call) -> Outcome:
+    if call.outcome is None:
+        raise CallFailed(f"call {call.id} of {call.spec.name} woke its waiter without an outcome")
+    return call.outcome
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

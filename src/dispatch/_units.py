@@ -1,0 +1,62 @@
+"""Sizes and durations as people write them: `64KiB`, `250ms`, `1m30s`. A bare number means nothing here."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from math import isfinite
+
+import durationpy
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+_SIZE = TypeAdapter(ByteSize)
+_SIZE_FORM = re.compile(r"\d+(\.\d+)? ?[KMGTPE]?i?B", re.ASCII | re.IGNORECASE)
+_DURATION_FORM = re.compile(r"(\d+(\.\d+)?(ns|us|µs|μs|ms|s|m|h|d|w))+", re.ASCII)
+
+
+def size(text: str) -> int:
+    """Bytes in `text`, such as `512B`, `64KiB` or `1.5MB`. Raises `ValueError` with the cure."""
+    # `ByteSize` also takes a bare number, a sign, bits and other alphabets' digits.
+    if _SIZE_FORM.fullmatch(text):
+        try:
+            return int(_SIZE.validate_python(text))
+        except ValidationError:
+            pass
+    raise ValueError(f"{text!r} is not a size: write a number and a unit, such as 512B, 64KiB or 1MiB")
+
+
+def duration_ns(text: str) -> int:
+    """Nanoseconds in `text`, such as `250ms`, `2s` or `1m30s`. Raises `ValueError` with the cure."""
+    # durationpy overlooks what stands between two parts (`1s-2s`), and reads `mm` as months.
+    if _DURATION_FORM.fullmatch(text):
+        try:
+            return round(durationpy.from_str(text).total_seconds() * 1e9)
+        except (durationpy.DurationError, OverflowError):
+            pass
+    raise ValueError(f"{text!r} is not a duration: write a number and a unit, such as 250ms, 2s or 1m30s")
+
+
+def as_duration_ns(value: str | float | timedelta) -> int:
+    """Nanoseconds in a duration from Python code: text with a unit, a number of seconds, or a `timedelta`."""
+    if isinstance(value, str):
+        return duration_ns(value)
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if not (isfinite(seconds) and seconds > 0):
+        raise ValueError(f"{value!r} is not a duration: it must be above zero, such as 0.25, '250ms' or a timedelta")
+    return round(seconds * 1e9)
+
+
+def show_duration(nanoseconds: float) -> str:
+    """The form a person reads at a glance: `0.4 µs`, `12 ms`, `1.5 s`."""
+    for unit, factor in (("s", 1e9), ("ms", 1e6)):
+        if abs(nanoseconds) >= 0.9995 * factor:  # three digits are shown: what rounds up to the next unit is of it
+            return f"{nanoseconds / factor:.3g} {unit}"
+    return f"{nanoseconds / 1e3:.3g} µs"
+
+
+def show_size(amount: int) -> str:
+    """The largest binary unit of which there is at least one: `512 B`, `1.5 MiB`."""
+    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if amount >= factor:
+            return f"{amount / factor:.3g} {unit}"
+    return f"{amount} B"

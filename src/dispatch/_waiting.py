@@ -1,0 +1,55 @@
+"""Waiting for something that happens once, in a thread or in a coroutine. One lock, or one future, while it lasts."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+
+class Once(Protocol):
+    """Something that happens once, in any thread."""
+
+    def tell(self, wake: Callable[[], object]) -> bool:
+        """Call `wake` once, when it happens, from the thread in which it does. False: it has happened already."""
+
+    def forget(self, wake: Callable[[], object]) -> bool:
+        """Take back `tell`. True when nobody waits any more."""
+
+
+def block(for_what: Once, timeout: float | None) -> None:
+    """Block this thread until it happens, at most `timeout` seconds."""
+    bell = threading.Lock()
+    bell.acquire()
+    wake = bell.release
+    if for_what.tell(wake):
+        try:
+            bell.acquire(timeout=-1 if timeout is None else min(max(timeout, 0), threading.TIMEOUT_MAX))
+        finally:
+            for_what.forget(wake)
+
+
+async def leave_free(for_what: Once, timeout: float | None) -> None:  # noqa: ASYNC109 - its end is no error
+    """Wait until it happens, at most `timeout` seconds, leaving the event loop free; no thread is used for it."""
+    loop = asyncio.get_running_loop()
+    arrived: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop is closed, and with it gone whoever waited
+            loop.call_soon_threadsafe(_arrive, arrived)
+
+    if for_what.tell(wake):
+        try:
+            async with asyncio.timeout(timeout):
+                await arrived
+        except TimeoutError:
+            pass
+        finally:
+            for_what.forget(wake)
+
+
+def _arrive(arrived: asyncio.Future[None]) -> None:
+    if not arrived.done():
+        arrived.set_result(None)

@@ -1,0 +1,58 @@
+"""What the grammar has and this version does not do yet: refused, never accepted and ignored.
+
+Each entry goes when the thing exists; nothing else needs to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dispatch.errors import Problem
+from dispatch.policy._node import Mapping, Text
+
+_VALUES: dict[tuple[str, str, str], str] = {
+    ("spool", "transport", "spool"): "Until then let durable calls go to a celery destination alone.",
+    ("local", "runner", "process"): "Until then send `kind: cpu` calls to a celery destination, or leave `runner` out.",
+    ("local", "runner", "asyncio"): "Until then leave `runner` out: tasks run in threads.",
+    ("local", "on_shutdown", "hand_over"): "Until then write `finish` or `drop`.",
+}
+_KEYS: dict[tuple[str, str], str] = {
+    ("local", "loop"): "Until then remove it.",
+    ("local", "max_bytes"): "Until then remove it; `capacity` bounds the number of calls that wait.",
+    ("local", "max_tasks_per_child"): "Until then remove it.",
+    ("local", "max_memory_per_child"): "Until then remove it.",
+    ("celery", "breaker"): "Until then remove it; `publish_deadline` bounds what a mute broker costs each call.",
+    ("celery", "require"): "Until then remove it, and see to the broker's own settings.",
+    ("celery", "lease"): "Until then remove it.",
+    ("celery", "remember"): "Until then remove it.",
+    ("celery", "max_deliveries"): "Until then remove it.",
+}
+
+
+def available(transport: str, known: Sequence[str], *, key: str | None = None) -> list[str]:
+    """Of the keys of a destination, or of the words that its `key` takes, those that do something already."""
+    if key is None:
+        return [each for each in known if (transport, each) not in _KEYS]
+    if key == "transport":
+        return [each for each in known if (each, key, each) not in _VALUES]
+    return [each for each in known if (transport, key, each) not in _VALUES]
+
+
+def not_yet(root: Mapping) -> Iterator[Problem]:
+    """Every use of what comes later, at its place."""
+    destinations = root.get("destinations")
+    for _, _, destination in destinations.items() if isinstance(destinations, Mapping) else ():
+        transport = destination.get("transport") if isinstance(destination, Mapping) else None
+        if isinstance(destination, Mapping) and isinstance(transport, Text):
+            yield from _in(destination, transport.value)
+
+
+def _in(destination: Mapping, transport: str) -> Iterator[Problem]:
+    for key, spot, value in destination.items():
+        said = value.value if isinstance(value, Text) else ""
+        for cure, where, what in (
+            (_KEYS.get((transport, key)), spot, f"`{key}`"),
+            (_VALUES.get((transport, key, said)), value.spot, f"`{key}: {said}`"),
+        ):
+            if cure is not None:
+                yield where.problem("not-available", f"{what} comes with a later version of dispatch", cure)

@@ -1,0 +1,43 @@
+"""What the policy engine asks of a destination; the transports answer."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from dispatch._decision import Transport
+from dispatch._registry import TaskSpec
+from dispatch._requirements import Durability
+from dispatch.errors import PassedOver
+
+
+class Place(Protocol):
+    """A destination, as far as deciding needs to know it.
+
+    Every question may be asked from any thread at any time, answers at once, and changes nothing.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def transport(self) -> Transport: ...
+
+    @property
+    def always_fit(self) -> bool:
+        """`unfit` is never anything but `None` for an ephemeral call: nobody needs to ask, call by call."""
+
+    @property
+    def max_payload(self) -> int | None:
+        """The largest estimate it carries, in bytes; `None`: any."""
+
+    def bars(self, spec: TaskSpec, durability: Durability) -> PassedOver | None:
+        """Why no call of this task with this durability can ever go here; asked once, when a task is bound."""
+
+    def unfit(self, durability: Durability) -> PassedOver | None:
+        """Why it cannot take a call just now: not configured, not verified, breaker open. Room is no part of it."""
+
+    def predicted_start_ns(self) -> int:
+        """How long a call handed over now would take to reach its task's first line, as well as is known."""
+
+    def refuses(self, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PassedOver | None:
+        """Why exactly these arguments cannot be carried, found by encoding them; only `explain` asks it here."""

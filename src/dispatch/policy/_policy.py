@@ -1,0 +1,91 @@
+"""A policy that was read and found right: it binds tasks, and the plans decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dispatch._registry import TaskSpec
+from dispatch._requirements import Durability, strongest
+from dispatch.policy._bench import Bench
+from dispatch.policy._destinations import CelerySettings, LocalSettings
+from dispatch.policy._facts import Facts
+from dispatch.policy._grammar import Defaults, Otherwise, PolicyFile, RuleSettings, TaskSettings
+from dispatch.policy._place import Place
+from dispatch.policy._plan import Plan
+from dispatch.policy._rule import pattern_of, rules_of
+
+
+class Policy:
+    """Made by `load` and `parse`; never changes."""
+
+    def __init__(self, *, version: str, sources: tuple[str, ...], file: PolicyFile) -> None:
+        self.version = version
+        """Twelve hex digits: another policy, another version. Comments and layout do not count."""
+        self.sources = sources
+        """The files it was read from, the later laid over the earlier."""
+        self._file = file
+        self._rules = rules_of(file.rules, file.otherwise)
+        self._tasks = [(pattern_of([glob]), settings) for glob, settings in file.tasks.items()]
+
+    @property
+    def destinations(self) -> Mapping[str, LocalSettings | CelerySettings]:
+        return {
+            name: settings
+            for name, settings in self._file.destinations.items()
+            if isinstance(settings, LocalSettings | CelerySettings)
+        }
+
+    @property
+    def defaults(self) -> Defaults:
+        return self._file.defaults
+
+    @property
+    def tasks(self) -> Mapping[str, TaskSettings]:
+        """By pattern, in the order in which they are asked."""
+        return self._file.tasks
+
+    @property
+    def rules(self) -> tuple[RuleSettings, ...]:
+        return self._file.rules
+
+    @property
+    def otherwise(self) -> Otherwise:
+        return self._file.otherwise
+
+    def bind(self, spec: TaskSpec, places: Mapping[str, Place]) -> Plan:
+        """Settle all that is known of a task's calls before they are made. `places`: every destination, by name.
+
+        Raises `NotConfigured` when the task is pinned to what the policy does not have.
+        """
+        durability, budget = self._requirements(spec)
+        return Plan(
+            spec=spec,
+            facts=Facts(
+                task=spec.name,
+                tags=spec.tags,
+                kind=spec.kind,
+                durability=durability,
+                latency_budget_ns=budget,
+            ),
+            rules=self._rules,
+            bench=Bench(spec, durability, places),
+            policy_version=self.version,
+            sources=self.sources,
+        )
+
+    def _requirements(self, spec: TaskSpec) -> tuple[Durability, int | None]:
+        """What holds for the task's calls, from its own word, the patterns that match it, and the defaults.
+
+        Of durabilities the strongest counts, of budgets the first.
+        """
+        matching = [settings for pattern, settings in self._tasks if pattern.match(spec.name)]
+        durability = strongest(spec.requirements.durability, *(settings.durability for settings in matching))
+        budgets = (
+            spec.requirements.latency_budget_ns,
+            *(settings.latency_budget_ns for settings in matching),
+            self.defaults.latency_budget_ns,
+        )
+        return durability or self.defaults.durability, next((each for each in budgets if each is not None), None)
+
+    def __repr__(self) -> str:
+        return f"<Policy {self.version} | {' + '.join(self.sources)} | {len(self.rules)} rules>"

@@ -1,0 +1,45 @@
+"""Every setting that dispatch reads from the environment or from `.env`, each with the prefix `DISPATCH_`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Read once, when the dispatcher is made; never at import."""
+
+    model_config = SettingsConfigDict(env_prefix="DISPATCH_", env_file=".env", extra="ignore", frozen=True)
+
+    policy: str | None = Field(
+        default=None,
+        description="Policy in force: the name of a ready one, a path, or several paths joined by commas, "
+        "the later overlaying the earlier.",
+    )
+    broker_url: SecretStr | None = Field(
+        default=None,
+        description="Celery's broker, for `dispatch.celery_app()`: redis://… or amqp://…",
+    )
+    result_backend: SecretStr | None = Field(
+        default=None,
+        description="Where results of Celery calls are kept, when the Celery app has no backend of its own.",
+    )
+    celery_app: str | None = Field(
+        default=None,
+        description="The application's own Celery app, as `module:attribute`.",
+    )
+    shutdown_grace: str = Field(
+        default="10s",
+        description="How long an exit, or `dispatch.shutdown()`, waits for calls that have started or are waiting.",
+    )
+    telemetry: Literal["auto", "off"] = Field(
+        default="auto",
+        description="`off`: no spans, whatever the application has set up.",
+    )
+    trace_dir: Path = Field(
+        default=Path("traces"),
+        description="Where `dispatch.telemetry.setup()` writes trace files and `dispatch traces` looks for them.",
+    )

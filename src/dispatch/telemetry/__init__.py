@@ -1,0 +1,30 @@
+"""What was chosen, why, and what it cost: spans on both transports, and the reader of the files they go to.
+
+Nothing here ever raises into a call: what goes wrong is counted (`failures()`) and dropped.
+"""
+
+from dispatch.telemetry._dispatch_span import dispatched as dispatched
+from dispatch.telemetry._execution import Execution as Execution
+from dispatch.telemetry._execution import executing as executing
+from dispatch.telemetry._failures import failures as failures
+from dispatch.telemetry._listener import flush as flush
+from dispatch.telemetry._listener import follow as follow
+from dispatch.telemetry._listener import recording as recording
+from dispatch.telemetry._processing import processing as processing
+from dispatch.telemetry._publication import Publication as Publication
+from dispatch.telemetry._publication import publishing as publishing
+from dispatch.telemetry._setup import setup as setup
+
+__all__ = [
+    "Execution",
+    "Publication",
+    "dispatched",
+    "executing",
+    "failures",
+    "flush",
+    "follow",
+    "processing",
+    "publishing",
+    "recording",
+    "setup",
+]

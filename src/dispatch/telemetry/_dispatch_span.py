@@ -1,0 +1,78 @@
+"""The `dispatch {task}` span: from the call's entry until a destination has it, or none wants it."""
+
+from __future__ import annotations
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, Tracer, get_current_span
+
+from dispatch._call import Call
+from dispatch._clock import ticks
+from dispatch.errors import DispatchError, NotAccepted, NotConfigured
+from dispatch.telemetry import _names as n
+from dispatch.telemetry._anchor import Anchor
+from dispatch.telemetry._attributes import Attributes, of_call, of_decision, of_overhead, passed_over
+from dispatch.telemetry._failures import harmless
+from dispatch.telemetry._fault import fail, kind_of
+from dispatch.telemetry._listener import listener
+
+
+class DispatchSpan:
+    """The span while it is real before the hand-over; `Call.span` holds it. Only the caller's thread ends it."""
+
+    __slots__ = ("_ended", "anchor", "recorded", "span")
+
+    def __init__(self, call: Call, tracer: Tracer, context: Context | None = None) -> None:
+        self.anchor = Anchor()
+        self._ended = False
+        # Where it goes is not settled yet, and an attribute cannot be taken back.
+        self.span = begin(call, tracer, self.anchor, of_call(call), context)
+        self.recorded = self.span.is_recording()
+        """Kept: an ended span no longer says so."""
+
+    def end(self, call: Call, error: BaseException | None) -> None:
+        """Say how the hand-over ended. Twice is once."""
+        if self._ended:
+            return
+        self._ended = True
+        moment = ticks() if error is not None else call.sent or ticks()
+        with harmless:
+            if self.span.is_recording():
+                _conclude(self.span, call, moment, error)
+        with harmless:
+            self.span.end(end_time=self.anchor.at(moment))
+
+
+def begin(call: Call, tracer: Tracer, anchor: Anchor, attributes: Attributes, context: Context | None = None) -> Span:
+    """A span that starts when the call entered; its parent is the span that is current for the caller."""
+    return tracer.start_span(
+        f"dispatch {call.spec.name}", context, attributes=attributes, start_time=anchor.at(call.entered)
+    )
+
+
+def dispatched(call: Call, error: BaseException | None = None) -> None:
+    """End the call's `dispatch` span; with an `error` there is one even where none was open. Twice is once.
+
+    For the dispatcher, after the slow path and on the caller's thread. Never raises.
+    """
+    with harmless:
+        opened: DispatchSpan | None = call.span
+        if opened is None:
+            tracer = listener.current()
+            # Without an error the worker builds the span; a caller that left it nothing has nothing to say.
+            if error is None or tracer is None or listener.drops(get_current_span().get_span_context()):
+                return
+            opened = DispatchSpan(call, tracer)
+            call.span = opened
+        opened.end(call, error)
+
+
+def _conclude(span: Span, call: Call, moment: int, error: BaseException | None) -> None:
+    if error is None:
+        span.set_attributes({**of_decision(call.decision), **of_overhead(call, moment)})
+        return
+    if isinstance(error, NotAccepted):
+        span.set_attribute(n.PASSED_OVER, passed_over(error.passed_over))
+    elif not isinstance(error, NotConfigured):
+        # The call may still run (`OutcomeUnknown`): the destination it was given to belongs to the story.
+        span.set_attributes(of_decision(call.decision))
+    fail(span, kind_of(error), str(error) if isinstance(error, DispatchError) else None)

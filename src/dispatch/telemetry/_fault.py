@@ -1,0 +1,30 @@
+"""How a span says that something failed."""
+
+from __future__ import annotations
+
+from opentelemetry.trace import Span, Status, StatusCode
+
+from dispatch.telemetry._failures import harmless
+from dispatch.telemetry._names import ERROR_TYPE
+
+
+def fail(span: Span, kind: str, description: str | None = None) -> None:
+    """Turn `span` red. `description` is our own sentence, never a task's: that stands in its exception alone."""
+    span.set_attribute(ERROR_TYPE, kind)
+    span.set_status(Status(StatusCode.ERROR, description))
+
+
+def fail_with(span: Span, error: BaseException, when: int) -> None:
+    """Turn `span` red and record the task's exception on it, once."""
+    fail(span, kind_of(error))
+    # Apart, since it asks the exception for its message, and that is user code.
+    with harmless:
+        span.record_exception(error, timestamp=when)
+
+
+def kind_of(error: BaseException) -> str:
+    """A word from a small set: `cancelled`, or the name of the class."""
+    # By name: asyncio's and concurrent.futures' are two classes, and neither is worth an import here.
+    if any(each.__name__ == "CancelledError" for each in type(error).__mro__):
+        return "cancelled"
+    return type(error).__qualname__

@@ -1,0 +1,124 @@
+"""Whether anybody takes spans, and the tracer to make them with."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+
+from opentelemetry import trace
+from opentelemetry.trace import NoOpTracer, NoOpTracerProvider, ProxyTracerProvider, SpanContext, Tracer
+
+from dispatch._clock import ticks
+from dispatch.settings import Settings
+from dispatch.telemetry._failures import harmless
+from dispatch.telemetry._names import SCHEMA_URL, SCOPE
+
+_SECOND = 1_000_000_000
+
+
+class Listener:
+    """The answer, kept for a second: an application may set its provider up after its first call."""
+
+    __slots__ = ("_due", "_muted", "_trusts_parent", "tracer")
+
+    def __init__(self) -> None:
+        self._due = 0
+        self._muted: bool | None = None
+        self._trusts_parent = False
+        self.tracer: Tracer | None = None
+        """`None`: nobody listens. Ask `current()` rather than reading this, unless you just did."""
+
+    def current(self) -> Tracer | None:
+        if ticks() >= self._due:
+            self.look()
+        return self.tracer
+
+    def look(self) -> None:
+        """Ask again, now."""
+        self._due = ticks() + _SECOND
+        tracer = None
+        with harmless:
+            tracer = self._find()
+        self._trusts_parent = tracer is not None and _parent_decides(getattr(tracer, "sampler", None))
+        self.tracer = tracer
+
+    def follow(self, settings: Settings | None) -> None:
+        """Take the word of `settings`; `None`: of the environment, when it matters."""
+        self._muted = None if settings is None else settings.telemetry == "off"
+        self.look()
+
+    @property
+    def muted(self) -> bool:
+        """`DISPATCH_TELEMETRY=off`. Read once; settings that cannot be read count as off, and are noted."""
+        if self._muted is None:
+            self._muted = True
+            with harmless:
+                self._muted = Settings().telemetry == "off"
+        return self._muted
+
+    def drops(self, parent: SpanContext) -> bool:
+        """Whether a child of `parent` is certainly unsampled, so that asking would be work for nothing."""
+        return self._trusts_parent and parent.is_valid and not parent.trace_flags.sampled
+
+    def _find(self) -> Tracer | None:
+        provider = trace.get_tracer_provider()
+        if isinstance(provider, ProxyTracerProvider | NoOpTracerProvider) or self.muted:
+            return None
+        tracer = provider.get_tracer(SCOPE, _version(), SCHEMA_URL)
+        # What the SDK gives under OTEL_SDK_DISABLED.
+        return None if isinstance(tracer, NoOpTracer) else tracer
+
+
+listener = Listener()
+
+
+def recording() -> bool:
+    """Whether spans are taken. Costs a clock reading; the answer may be a second old."""
+    return listener.current() is not None
+
+
+def follow(settings: Settings) -> None:
+    """Let the `telemetry` setting of `settings` hold in this process, instead of the environment's."""
+    listener.follow(settings)
+
+
+def flush(timeout: float = 2.0) -> None:
+    """Have the global provider hand on what it holds; waits `timeout` seconds at most and never raises."""
+    force_flush = None
+    with harmless:
+        force_flush = getattr(trace.get_tracer_provider(), "force_flush", None)
+    if force_flush is None:
+        return
+
+    def run() -> None:
+        with harmless:
+            force_flush(int(timeout * 1000))
+
+    # The SDK's own batch processor does not look at the timeout, and an exporter may wait for a network.
+    thread = threading.Thread(target=run, name="dispatch-flush", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        # At interpreter exit no thread starts any more; flushing late is still better than not at all.
+        run()
+    else:
+        thread.join(timeout)
+
+
+def _parent_decides(sampler: object) -> bool:
+    """The SDK's parent-based sampler with its usual delegates drops every child of an unsampled parent."""
+    kind = type(sampler)
+    if not kind.__module__.startswith("opentelemetry.sdk.") or kind.__qualname__.removeprefix("_") not in _PARENT_BASED:
+        return False
+    delegates = (getattr(sampler, f"_{each}_parent_not_sampled", None) for each in ("local", "remote"))
+    return all(getattr(getattr(each, "_decision", None), "name", "") == "DROP" for each in delegates)
+
+
+_PARENT_BASED = frozenset(("ParentBased", "ParentBasedAlwaysOff", "ParentBasedAlwaysOn", "ParentBasedTraceIdRatio"))
+
+
+def _version() -> str | None:
+    with suppress(PackageNotFoundError):
+        return version("dispatch-router")
+    return None

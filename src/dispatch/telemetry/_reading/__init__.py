@@ -1,0 +1,1 @@
+"""Behind `dispatch.telemetry.traces`: from the lines of trace files to trees and calls."""

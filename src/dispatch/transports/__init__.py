@@ -1,0 +1,8 @@
+"""The ways to a worker. `transports.celery` imports Celery, so it is itself imported only where one is needed."""
+
+from dispatch.transports._destination import Destination as Destination
+from dispatch.transports._destination import HandOver as HandOver
+from dispatch.transports._destination import Pending as Pending
+from dispatch.transports._unconfigured import Unconfigured as Unconfigured
+
+__all__ = ["Destination", "HandOver", "Pending", "Unconfigured"]

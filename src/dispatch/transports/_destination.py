@@ -1,0 +1,49 @@
+"""The seam of the transports: what the dispatcher asks of a destination, beyond what the policy asks."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Protocol, TypeAlias
+
+from dispatch._call import Call
+from dispatch.errors import PassedOver
+from dispatch.policy import Place
+from dispatch.pool import Drained
+
+
+class Pending(Protocol):
+    """Something a hand-over has to wait for; bounded by its own deadline."""
+
+    def wait(self) -> None:
+        """Wait, blocking this thread."""
+
+    async def wait_async(self) -> None:
+        """Wait, leaving the event loop free."""
+
+
+HandOver: TypeAlias = Generator[Pending, None, PassedOver | None]
+"""Yields what to wait for, and returns `None` when the call was accepted, else why not.
+
+One implementation serves `delay` and `adelay`: they differ only in how they wait. A generator that is closed
+before its end withdraws the call.
+"""
+
+
+class Destination(Place, Protocol):
+    """A named place with a transport. Safe from any thread."""
+
+    def try_now(self, call: Call) -> bool:
+        """Take the call if that needs no waiting and no encoding. True: it will run, or its handle says why not."""
+
+    def hand_over(self, call: Call, *, may_wait: bool) -> HandOver:
+        """Take the call, encoding it and waiting for room or for the broker's answer where that is needed.
+
+        `may_wait=False`: the caller may not wait for *room* (its event loop is running). An answer with `why`
+        `unknown` says that the call may run all the same; every other one says that it will not.
+        """
+
+    def run_here(self, call: Call) -> bool:
+        """Run the call in the calling thread, if this thread is one of the destination's own workers."""
+
+    def close(self, grace: float) -> Drained:
+        """Take nothing new, finish what was started, then follow `on_shutdown`. Twice is once; unopened is fine."""

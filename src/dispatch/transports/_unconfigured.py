@@ -1,0 +1,55 @@
+"""A destination that a policy names and nobody has set up: it takes nothing and says which setting is missing."""
+
+from __future__ import annotations
+
+from dispatch._call import Call
+from dispatch._decision import Transport
+from dispatch._registry import TaskSpec
+from dispatch._requirements import Durability
+from dispatch.errors import PassedOver
+from dispatch.pool import Drained
+from dispatch.transports._destination import HandOver
+
+
+class Unconfigured:
+    """Stands where a Celery destination would, when there is no broker."""
+
+    transport: Transport = "celery"
+    always_fit = False
+    max_payload = None
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._missing = PassedOver(
+            name,
+            "not_configured",
+            f"{name} needs a broker: set DISPATCH_BROKER_URL, or dispatch.configure(celery=app)",
+        )
+
+    def bars(self, spec: TaskSpec, durability: Durability) -> PassedOver | None:
+        return self._missing
+
+    def unfit(self, durability: Durability) -> PassedOver | None:
+        return self._missing
+
+    def refuses(self, spec: TaskSpec, args: tuple[object, ...], kwargs: dict[str, object]) -> PassedOver | None:
+        return self._missing
+
+    def predicted_start_ns(self) -> int:
+        return 0
+
+    def try_now(self, call: Call) -> bool:
+        return False
+
+    def hand_over(self, call: Call, *, may_wait: bool) -> HandOver:
+        yield from ()
+        return self._missing
+
+    def run_here(self, call: Call) -> bool:
+        return False
+
+    def close(self, grace: float) -> Drained:
+        return Drained()
+
+    def __repr__(self) -> str:
+        return f"<Unconfigured {self.name}>"

@@ -1,0 +1,104 @@
+"""A Celery app's broker, as the destinations of one dispatcher share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+from celery import Celery
+
+from dispatch._call import Source
+from dispatch._log import logger
+from dispatch._turn import Turn
+from dispatch.errors import NotConfigured
+from dispatch.transports.celery._broker_kind import messaging_system
+from dispatch.transports.celery.publishing import Publisher, load
+
+_SECONDS = 2.0
+"""The bound of every wait where no destination has said another: the publish deadline that policies have by default."""
+
+
+class Way(msgspec.Struct, frozen=True, eq=False):
+    """The app, once it is known, and how messages get to its broker."""
+
+    app: Celery
+    publisher: Publisher
+    system: str
+    """The broker's name in OpenTelemetry's words."""
+    default_queue: str
+
+
+class Broker:
+    """Resolves the app when it is first needed, and owns the one publisher. Safe from any thread."""
+
+    def __init__(self, app: Callable[[], Celery | None], *, results: Source | None = None) -> None:
+        """`app` returns the Celery app, `None` where nobody named one, or raises `NotConfigured`.
+
+        `results` is where accepted calls get their outcome from.
+        """
+        self.results = results
+        self._source = app
+        self._way: Way | None = None
+        self._closed = False
+        self._seconds = 0.0
+        self._queues: set[str | None] = set()
+        self._said: set[str] = set()
+
+    def expect(self, queue: str | None, seconds: float) -> None:
+        """A destination announces its queue, `None` for the app's default, and how long its callers wait."""
+        self._queues.add(queue)
+        self._seconds = max(self._seconds, seconds)
+        if self._way is not None:
+            self._way.publisher.queues.add(queue or self._way.default_queue)
+
+    def way(self) -> Way | None:
+        """How to get there; `None` without an app. The first time resolves the app, here and now.
+
+        Raises `NotConfigured` when the app that was named is not to be had.
+        """
+        return self._way or self._found()
+
+    def warm(self) -> None:
+        """Resolve the app, then have a connection opened and the broker asked what it keeps, in the background."""
+        try:
+            way = self.way()
+        except NotConfigured:
+            return  # the first call that needs it says so
+        if way is not None:
+            way.publisher.warm()
+
+    def warn_once(self, sentence: str) -> None:
+        """Why the broker is not used for durable calls; each reason once."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            logger("celery").warning("durable calls are not given to the broker", why=sentence)
+
+    def close(self, grace: float) -> int:
+        """Send what waits and end the publisher, within `grace` seconds; how many messages are left. Twice is once."""
+        with _turn.lock:
+            self._closed, way = True, self._way
+        return 0 if way is None else way.publisher.close(grace)
+
+    def _found(self) -> Way | None:
+        app = self._source()
+        if app is None:
+            return None
+        default_queue: str = app.conf.task_default_queue
+        # Not a closure over this broker: the publisher's thread would keep it, and itself, alive for ever.
+        publisher = Publisher(partial(load, app, self._seconds or _SECONDS))
+        way = Way(app, publisher, messaging_system(app), default_queue)
+        way.publisher.queues.update(queue or default_queue for queue in self._queues)
+        with _turn.lock:
+            # Two threads may have come here together: neither publisher has started anything yet.
+            if self._way is None:
+                self._way = way
+                if self._closed:
+                    way.publisher.close(0)
+            return self._way
+
+    def __repr__(self) -> str:
+        return f"<Broker {self._way.system if self._way else 'not yet known'}>"
+
+
+_turn = Turn()

@@ -1,0 +1,79 @@
+"""What happens by itself in a Celery worker: tasks are registered before it starts, spans flushed as it ends."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery, signals
+from celery._state import connect_on_app_finalize
+from celery.app import base
+
+from dispatch import telemetry
+from dispatch._log import logger
+from dispatch.transports.celery._app import AppSource
+from dispatch.transports.celery._registration import register_with
+
+_UID = "dispatch"
+
+
+class _Hook:
+    """What the signals call. One per process: the source that was named last is the one that is asked."""
+
+    def __init__(self) -> None:
+        self.source: Callable[[], AppSource] | None = None
+        self.at_end: Callable[[], object] = telemetry.flush
+        self._started: weakref.ref[object] | None = None
+
+    def on_start(self, sender: Any = None, instance: Any = None, **_: Any) -> None:
+        """Celery has imported its modules, and the worker has neither made its pool nor begun to consume."""
+        worker = instance or sender
+        if self.source is None or (self._started is not None and self._started() is worker):
+            return
+        self._started = weakref.ref(worker)
+        try:
+            source = self.source()
+            app = source() or source.adopt(worker.app)
+        except Exception as error:
+            # A worker without our tasks would throw their calls away as unknown. Celery logs what a receiver
+            # raises and goes on, except for this.
+            raise SystemExit(f"dispatch: {error}") from error
+        if app is not worker.app:
+            logger("celery").warning(
+                "this worker runs another app than the one that tasks are registered with, and will not know them",
+                runs=str(worker.app),
+                registered=str(app),
+            )
+
+    def on_copy(self, app: Celery) -> None:
+        """A pool process that was spawned, not forked, imports the modules anew and works for a copy of the app."""
+        if self.source is not None:
+            register_with(app, self.source().store)
+
+    def on_end(self, **_: Any) -> None:
+        self.at_end()
+
+
+_hook = _Hook()
+
+
+def hook_worker(source: Callable[[], AppSource], *, at_end: Callable[[], object] | None = None) -> None:
+    """Should this process be a Celery worker: have its app resolved in time, and its spans flushed.
+
+    `source` is asked once Celery has imported its modules and before the worker consumes; where it names no
+    app, the worker's own is taken. An app that is not to be had ends the worker with the reason. `at_end` is
+    called in each process of the worker as it ends, by default to flush telemetry. Twice is once, and the
+    last one holds. Costs nothing in a process that is no worker.
+    """
+    _hook.source = source
+    if at_end is not None:
+        _hook.at_end = at_end
+    # The first is earlier, and not sent by embedded workers; both come after the imports.
+    for signal in (signals.celeryd_init, signals.worker_init):
+        signal.connect(_hook.on_start, weak=False, dispatch_uid=_UID)
+    for signal in (signals.worker_process_shutdown, signals.worker_shutdown):
+        signal.connect(_hook.on_end, weak=False, dispatch_uid=_UID)
+    if base.USING_EXECV:
+        # The copy is no app that we could be told of, and there is no signal before its tasks are made ready.
+        connect_on_app_finalize(_hook.on_copy)

@@ -1,0 +1,85 @@
+"""The Celery settings that durable calls need, and the app that has them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+
+from dispatch.errors import NotConfigured
+from dispatch.transports.celery._broker_kind import system_of
+
+_PREFERRED = {
+    "CELERY_BROKER_URL": "DISPATCH_BROKER_URL",
+    "CELERY_BROKER_READ_URL": "DISPATCH_BROKER_URL",
+    "CELERY_BROKER_WRITE_URL": "DISPATCH_BROKER_URL",
+    "CELERY_RESULT_BACKEND": "DISPATCH_RESULT_BACKEND",
+}
+
+
+def celery_settings(broker_url: str | Sequence[str]) -> dict[str, Any]:
+    """What a Celery app on this broker needs so that its durable calls are safe: for `app.conf.update(…)`.
+
+    Everything else that they need comes with each task's own options. On RabbitMQ the queues are quorum queues
+    on topic exchanges: a queue that exists already as a classic one keeps its shape, and RabbitMQ refuses the
+    new one, so give `task_default_queue` a new name then.
+    """
+    settings: dict[str, Any] = {
+        # What a worker has taken and not started waits for its present task, however long that takes, and on
+        # RabbitMQ counts as delivered when the worker dies.
+        "worker_prefetch_multiplier": 1,
+    }
+    if system_of(broker_url) == "rabbitmq":
+        settings |= {
+            "task_default_queue_type": "quorum",
+            "task_create_missing_queue_type": "quorum",
+            # Celery's delayed delivery routes through topics; a direct exchange cannot carry a delay.
+            "task_default_exchange_type": "topic",
+            "task_create_missing_queue_exchange_type": "topic",
+        }
+    return settings
+
+
+def build_app(broker_url: str, result_backend: str | None = None) -> Celery:
+    """A Celery app for a program that brings none: JSON only, and with `celery_settings`.
+
+    `result_backend` is needed where the broker is not a Redis. Nothing connects before the first use. Raises
+    `NotConfigured` when a variable of Celery's own would send the app elsewhere.
+    """
+    _refuse_what_celery_prefers(broker_url, result_backend)
+    app = Celery(_main_name(), broker=broker_url, backend=result_backend)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        result_serializer="json",
+        # A worker that starts before its broker waits for it, as it would for one that goes away later.
+        broker_connection_retry_on_startup=True,
+        # Not Celery's own name for it: on a broker that others use too, one program's worker would take, and throw
+        # away as unknown, the calls of another; and RabbitMQ would refuse to make a queue that is there a quorum one.
+        task_default_queue="dispatch",
+        **celery_settings(broker_url),
+    )
+    return app
+
+
+def _refuse_what_celery_prefers(broker_url: str, result_backend: str | None) -> None:
+    """Celery takes these variables over anything an app is told, so that calls would go where nobody looks for them."""
+    ours = {"DISPATCH_BROKER_URL": broker_url, "DISPATCH_RESULT_BACKEND": result_backend}
+    for theirs, name in _PREFERRED.items():
+        if os.environ.get(theirs) not in (None, "", ours[name]):
+            raise NotConfigured(
+                f"{theirs} is set and differs from {name}, and Celery takes its own over ours: "
+                f"unset {theirs}, or set both alike"
+            )
+
+
+def _main_name() -> str:
+    """The name of the program's own module, as a worker would import it; a worker's program is Celery."""
+    main = sys.modules.get("__main__")
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    names = [spec.name.removesuffix(".__main__")] if spec else [Path(file).stem] if file else []
+    return "dispatch" if not names or names == ["celery"] else str(names[0])

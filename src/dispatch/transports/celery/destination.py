@@ -1,0 +1,158 @@
+"""The Celery transport, seen by a caller: a queue on a broker, reached through the publisher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dispatch import telemetry
+from dispatch._call import Call
+from dispatch._clock import ticks
+from dispatch._decision import Transport
+from dispatch._registry import TaskSpec
+from dispatch._requirements import Durability
+from dispatch.errors import NotConfigured, PassedOver
+from dispatch.policy import CelerySettings
+from dispatch.pool import Drained
+from dispatch.transports._destination import HandOver
+from dispatch.transports.celery._brokers import Broker, Way
+from dispatch.transports.celery.publishing import Body, Ticket, Uncarried, check, encode, message_of
+
+_PUBLISH_NS = 500_000
+_PICKUP_NS = 1_500_000
+"""Priors, measured on an idle loopback: a publish, and a worker taking the message up."""
+
+_NOT_SET_UP = "set DISPATCH_BROKER_URL, or dispatch.configure(celery=app)"
+
+
+class CeleryDestination:
+    """One of Celery's queues, with the limits that the policy gives it."""
+
+    transport: Transport = "celery"
+    always_fit = False
+
+    def __init__(self, name: str, settings: CelerySettings, broker: Broker) -> None:
+        self.name = name
+        self.max_payload = settings.max_payload
+        self._settings = settings
+        self._broker = broker
+        self._asserted = settings.durability == "asserted"
+        self._patience = settings.publish_deadline_ns / 1e9
+        self._publish_ns = _PUBLISH_NS
+        broker.expect(settings.queue, self._patience)
+
+    # ---- asked while deciding
+
+    def bars(self, spec: TaskSpec, durability: Durability) -> PassedOver | None:
+        if spec.importable:
+            return None
+        cure = "define it at the top of a module that a worker can import"
+        return PassedOver(self.name, "cannot_carry", f"no worker finds {spec.name}: {cure}")
+
+    def unfit(self, durability: Durability) -> PassedOver | None:
+        """Durable calls need a broker that was asked; before it has answered, the call itself waits for that."""
+        way = self._way()
+        if isinstance(way, PassedOver):
+            return way
+        if durability == "ephemeral" or self._asserted:
+            return None
+        proof = way.publisher.proof(self._settings.queue or way.default_queue)
+        if proof is None or proof.kept:
+            return None
+        return self._not_durable(f"{proof.why}. To mend it: {proof.cure}")
+
+    def predicted_start_ns(self) -> int:
+        return self._publish_ns + _PICKUP_NS
+
+    def refuses(self, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PassedOver | None:
+        try:
+            encode(args, kwargs, spec.function)
+        except Uncarried as error:
+            return error.passed(self.name)
+        return None
+
+    # ---- taking calls
+
+    def try_now(self, call: Call) -> bool:
+        return False
+
+    def hand_over(self, call: Call, *, may_wait: bool) -> HandOver:
+        """Encode here, then let the publisher send it. `may_wait` is about room, and a broker has room."""
+        way = self._way()
+        if isinstance(way, PassedOver):
+            return way
+        try:
+            body = self._encoded(call)
+        except Uncarried as error:
+            return error.passed(self.name)
+        call.serialized = ticks()
+        queue = self._settings.queue or way.default_queue
+        publication = telemetry.publishing(call, queue=queue, system=way.system, size=body.size)
+        passed: PassedOver | None = PassedOver(self.name, "unknown", "its caller stopped waiting for the answer")
+        try:
+            ticket = self._submitted(call, body, way, queue, publication.headers)
+            try:
+                yield ticket
+            except BaseException:
+                if ticket.withdraw():
+                    passed = ticket.answer.passed(self.name)
+                raise
+            passed = self._outcome(call, ticket)
+        finally:
+            publication.end(passed)
+        return passed
+
+    def run_here(self, call: Call) -> bool:
+        return False
+
+    def close(self, grace: float) -> Drained:
+        """Have the publisher send what waits. Its callers are told: nothing is dropped here."""
+        return Drained(left=self._broker.close(grace))
+
+    def __repr__(self) -> str:
+        return f"<CeleryDestination {self.name} [queue {self._settings.queue or 'default'} | {self._broker!r}]>"
+
+    # ---- within
+
+    def _way(self) -> Way | PassedOver:
+        try:
+            way = self._broker.way()
+        except NotConfigured as error:
+            return PassedOver(self.name, "not_configured", str(error))
+        return way or PassedOver(self.name, "not_configured", f"{self.name} needs a broker: {_NOT_SET_UP}")
+
+    def _encoded(self, call: Call) -> Body:
+        options = call.options
+        if options is None:
+            return encode(call.args, call.kwargs, call.spec.function)
+        if options.headers:
+            check("headers", options.headers)
+        return encode(call.args, call.kwargs, call.spec.function, options.celery.get("serializer") or "json")
+
+    def _submitted(self, call: Call, body: Body, way: Way, queue: str, headers: dict[str, str]) -> Ticket:
+        said = (self._settings.expires_ns, call.spec.expires_ns, call.options.expires_ns if call.options else None)
+        message = message_of(
+            call,
+            body,
+            app=way.app,
+            queue=queue,
+            asserted=self._asserted,
+            expires_ns=min((each for each in said if each is not None), default=None),
+            headers=headers,
+        )
+        return way.publisher.submit(message, self._patience)
+
+    def _outcome(self, call: Call, ticket: Ticket) -> PassedOver | None:
+        answer = ticket.answer
+        if answer.verdict in ("accepted", "unknown"):
+            call.sent = ticks()
+            call.source = self._broker.results
+        if answer.verdict == "accepted":
+            self._publish_ns += (call.sent - call.serialized - self._publish_ns) // 8
+            return None
+        if answer.verdict == "not_durable":
+            return self._not_durable(answer.detail)
+        return answer.passed(self.name)
+
+    def _not_durable(self, detail: str) -> PassedOver:
+        self._broker.warn_once(detail)
+        return PassedOver(self.name, "not_durable", detail)

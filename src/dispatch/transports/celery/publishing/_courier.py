@@ -1,0 +1,148 @@
+"""Takes batches of messages to the broker, and renews the line when it is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from itertools import groupby
+
+from dispatch.transports.celery.publishing._answer import Answer, refused, told, unknown
+from dispatch.transports.celery.publishing._line import Connect, Line
+from dispatch.transports.celery.publishing._proof import NO_QUEUE, Proof, not_described
+from dispatch.transports.celery.publishing._ticket import Ticket
+
+
+class Courier:
+    """Used by one thread. Answers every ticket it is given, exactly once, and never raises.
+
+    What it does before it takes a message is certain to have sent nothing: opening the line, asking the broker,
+    declaring queues. So a failure there is a refusal, and a line found dead there is replaced on the spot.
+    """
+
+    def __init__(self, load: Callable[[], Connect], queues: Iterable[str]) -> None:
+        """`load` returns what opens a line. `queues` are asked about as soon as one is open; they may grow."""
+        self._load = load
+        self._connect: Connect | None = None
+        self._queues = queues
+        self._line: Line | None = None
+        self.proofs: dict[str, Proof] = {}
+        """The last answer for each queue; read by other threads."""
+
+    def load(self) -> None:
+        """Import what is needed, which waits for nobody. A failure is for those to hear who have a message."""
+        with suppress(Exception):
+            self._connect = self._load()
+
+    def open(self) -> Answer | None:
+        """Have a line ready, and ask what the broker keeps. What is in the way, when that fails."""
+        line, obstacle = self._stand(())
+        return obstacle if line is None else None
+
+    def reconsider(self) -> Answer | None:
+        """Ask the broker again, over a new line: what it lacked it may have by now."""
+        self._drop()
+        return self.open()
+
+    def deliver(self, tickets: Sequence[Ticket]) -> Answer | None:
+        """Send the messages that nobody has withdrawn, and answer each. What is in the way, when none can be sent.
+
+        Plain ones share an exchange. Those with options of Celery's go alone: a wrong exchange or queue in them may
+        cost the connection.
+        """
+        obstacle = None
+        for special, together in groupby(tickets, lambda ticket: bool(ticket.message.options)):
+            for each in ([ticket] for ticket in together) if special else (list(together),):
+                obstacle = self._deliver(each) if obstacle is None else _all(each, obstacle)
+        return obstacle
+
+    def close(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            try:
+                line.close()
+            except Exception:  # noqa: BLE001 - it was good-bye, and nothing was under way
+                line.drop()
+
+    def disown(self) -> None:
+        """In a forked child: the line is the parent's."""
+        if self._line is not None:
+            self._line.disown()
+
+    # ---- within
+
+    def _deliver(self, tickets: Sequence[Ticket]) -> Answer | None:
+        line, obstacle = self._stand({each.message.queue for each in tickets if each.message.queue is not None})
+        if line is None:
+            return _all(tickets, obstacle)
+        posted = [ticket for ticket in tickets if self._posted(line, ticket)]
+        try:
+            answers = line.exchange()
+        except Exception as error:  # noqa: BLE001 - a driver that stumbles over what a server says
+            answers, line.broken = [unknown(error)] * len(posted), True
+        if line.broken:
+            self._drop()
+        for ticket, answer in zip(posted, answers, strict=True):
+            ticket.settle(answer)
+        return None
+
+    def _stand(self, queues: Iterable[str]) -> tuple[Line | None, Answer]:
+        """A line that stands, with these queues and all that are looked after asked for; or what is in the way."""
+        if self._line is not None and not _stands(self._line):
+            self._drop()
+        try:
+            line = self._line
+            if line is None:
+                self._connect = self._connect or self._load()
+                line = self._line = self._connect()
+            obstacle = line.barred()
+            if obstacle is not None:
+                return None, obstacle
+            for queue in {*self._queues, *queues}:
+                self.proofs[queue] = _proof(line, queue)
+        except Exception as error:  # noqa: BLE001 - a driver, a resolver, a credential provider: anybody's
+            self._drop()
+            return None, refused(f"the broker cannot be reached: {told(error)}")
+        return line, refused("")
+
+    def _posted(self, line: Line, ticket: Ticket) -> bool:
+        """Whether the message is in the next exchange; else its ticket is answered."""
+        message = ticket.message
+        if message.needs_proof:
+            proof = self.proofs[message.queue] if message.queue is not None else NO_QUEUE
+            if not proof.kept:
+                ticket.settle(Answer("not_durable", f"{proof.why}. To mend it: {proof.cure}"))
+                return False
+        if not ticket.take():
+            return False
+        try:
+            line.post(message)
+        except Exception as error:  # noqa: BLE001 - receivers of Celery's signals may raise anything
+            ticket.settle(refused(f"it could not be put into Celery's form: {told(error)}"))
+            return False
+        return True
+
+    def _drop(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            with suppress(Exception):  # what is thrown away may break
+                line.drop()
+
+
+def _all(tickets: Sequence[Ticket], answer: Answer) -> Answer:
+    for ticket in tickets:
+        ticket.settle(answer)
+    return answer
+
+
+def _stands(line: Line) -> bool:
+    try:
+        return line.stands()
+    except Exception:  # noqa: BLE001 - whatever it is, it is no line to send anything over
+        return False
+
+
+def _proof(line: Line, queue: str) -> Proof:
+    try:
+        return line.prove(queue)
+    except KeyError:
+        return not_described(queue)

@@ -1,0 +1,157 @@
+"""One call as it goes to Celery: what the worker reads, and where it is to be put."""
+
+from __future__ import annotations
+
+from contextvars import Context
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from celery import Celery
+from celery.app.amqp import task_message
+from kombu.entity import Queue
+
+from dispatch._call import Call
+from dispatch._clock import ticks, wall, wall_of
+from dispatch.transports.celery._durability import DURABILITY_HEADER
+from dispatch.transports.celery.publishing._encoding import Body
+from dispatch.transports.celery.publishing._producer import Producer
+
+_UNSHOWN = {"argsrepr": "", "kwargsrepr": ""}
+"""Celery would otherwise print the arguments into every message, which costs more than encoding them."""
+
+_ADDRESSES = frozenset({"queue", "exchange", "routing_key"})
+
+
+class Message(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """Made on the caller's thread; the publisher's thread posts it. Its id is the call's."""
+
+    task: str
+    id: str
+    queue: str | None
+    """Of those that the app describes; `None` for a message that names an exchange, or describes a queue itself."""
+    needs_proof: bool
+    """A durable call whose destination is not `asserted`: only a broker that was asked may have it."""
+    body: Body
+    headers: dict[str, Any]
+    """Laid over Celery's own."""
+    lineage: dict[str, str]
+    """Of the Celery task that makes the call, where one does: its id and its root's."""
+    options: dict[str, Any]
+    """For Celery alone, handed on as they are; when there are any, Celery's own routing has the word."""
+    context: Context | None
+    """The caller's, for receivers of Celery's signals: tracers and the like look there."""
+
+    def post(self, producer: Producer) -> None:
+        """Have Celery put the message into `producer`, its signals included. Nothing is retried."""
+        if self.context is None:
+            self._post(producer)
+        else:
+            self.context.run(self._post, producer)
+
+    def _post(self, producer: Producer) -> None:
+        if self.options:
+            self._apply(producer)
+            return
+        amqp = producer.app.amqp
+        message = amqp.as_task_v2(
+            self.id,
+            self.task,
+            self.body[0],
+            self.body[1],
+            origin=producer.origin,
+            create_sent_event=producer.sends_events,
+            **self.lineage,
+            **_UNSHOWN,
+        )
+        amqp.send_task_message(
+            producer,
+            self.task,
+            task_message(message.headers, message.properties, self.body, message.sent_event),
+            queue=self.queue,
+            headers=self.headers,
+            declare=[],
+            retry=False,
+            mandatory=True,
+            **producer.properties,
+        )
+
+    def _apply(self, producer: Producer) -> None:
+        producer.app.tasks[self.task].apply_async(
+            self.body[0],
+            self.body[1],
+            task_id=self.id,
+            producer=producer,
+            retry=False,
+            mandatory=True,
+            # Celery would subscribe to the result here and now, which costs a round trip and may hang. What the
+            # worker obeys is the header, and ours says what was asked for.
+            ignore_result=True,
+            headers=self.headers,
+            **({} if _ADDRESSES & self.options.keys() else {"queue": self.queue}),
+            **_UNSHOWN,
+            **self.lineage,
+            **self.options,
+        )
+
+
+def message_of(
+    call: Call,
+    body: Body,
+    *,
+    app: Celery,
+    queue: str,
+    asserted: bool,
+    expires_ns: int | None,
+    headers: dict[str, str],
+) -> Message:
+    """`call` as a message for `queue`. `expires_ns` counts from `delay`; `headers` are the trace's."""
+    options = call.options
+    celery = options.celery if options is not None else {}
+    return Message(
+        task=call.spec.name,
+        id=call.id,
+        queue=_queue_of(app, celery, queue),
+        needs_proof=call.decision.durability == "durable" and not asserted,
+        body=body,
+        headers={
+            **((options.headers or {}) if options is not None else {}),
+            **headers,
+            DURABILITY_HEADER: call.decision.durability,
+            "ignore_result": _ignores_result(call),
+            # As a header alone: as a property of the message it would let RabbitMQ drop it without a word.
+            **({} if expires_ns is None else {"expires": _date(call, expires_ns)}),
+        },
+        lineage=_lineage(app),
+        options=celery,
+        context=call.context,
+    )
+
+
+def _ignores_result(call: Call) -> bool:
+    """Whether nobody wants the result: the call's own word, else the task's."""
+    said = call.options.ignore_result if call.options is not None else None
+    return not call.spec.result if said is None else said
+
+
+def _queue_of(app: Celery, celery: dict[str, Any], queue: str) -> str | None:
+    if not _ADDRESSES & celery.keys():
+        return queue
+    named = celery.get("queue")
+    if isinstance(named, Queue):
+        # A description of the call's own, which Celery declares; the app's of the same name would be another one.
+        return named.name if app.amqp.queues.get(named.name) is named else None
+    return named
+
+
+def _lineage(app: Celery) -> dict[str, str]:
+    task = app.current_worker_task
+    if task is None:
+        return {}
+    request = task.request
+    return {"root_id": request.root_id or request.id, "parent_id": request.id}
+
+
+def _date(call: Call, after_ns: int) -> str:
+    entered = wall_of(call.entered, now_wall=wall(), now_ticks=ticks())
+    return datetime.fromtimestamp((entered + after_ns) / 1e9, UTC).isoformat()

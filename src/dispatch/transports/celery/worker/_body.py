@@ -1,0 +1,107 @@
+"""What Celery calls in a worker in a task's place: the one executor, inside a trace."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from billiard.common import terminate_handler_fired
+from celery.app.task import get_actual_ignore_result
+from celery.backends.base import BaseKeyValueStoreBackend
+from celery.exceptions import WorkerShutdown, WorkerTerminate
+
+from dispatch import telemetry
+from dispatch._clock import ticks
+from dispatch._executor import execute
+from dispatch._outcome import Failure, Outcome, Success
+from dispatch._registry import TaskSpec, registry
+from dispatch.errors import CallFailed, ResultNotSerializable
+from dispatch.transports.celery._broker_kind import messaging_system
+from dispatch.transports.celery._durability import durability_of
+
+TAKEN = "dispatch-taken"
+"""In the request: the `ticks` at which the worker gave the call to its pool. Never leaves the machine."""
+
+_CARRIED = (bool, int, float, str, type(None))
+_GREEN = frozenset({"eventlet", "gevent", "greenlet"})
+
+
+def body_of(spec: TaskSpec) -> Callable[..., Any]:
+    """The function to register with Celery, bound to its Celery task, for a task of ours."""
+
+    @functools.wraps(spec.function)
+    def body(task: Any, /, *args: Any, **kwargs: Any) -> Any:
+        # Asked for at each call: a module that was reloaded has declared its tasks anew.
+        return _run(task, registry.get(spec.name) or spec, args, kwargs)
+
+    return body
+
+
+def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    request = task.request
+    if request.called_directly or request.is_eager:
+        return _handed_on(spec, execute(spec.function, args, kwargs))
+    execution = _processing(task, request)
+    outcome = execute(spec.function, args, kwargs)
+    if not get_actual_ignore_result(task, request):
+        outcome = _storable(task, spec, outcome)
+    if execution is not None:
+        execution.end(outcome)
+    return _handed_on(spec, outcome)
+
+
+def _processing(task: Any, request: Any) -> telemetry.Execution | None:
+    headers = request.headers or {}
+    delivery = request.delivery_info or {}
+    return telemetry.processing(
+        task.name,
+        headers,
+        call_id=request.id,
+        queue=delivery.get("routing_key") or delivery.get("exchange") or "",
+        system=messaging_system(task.app),
+        durability=durability_of(headers, task.name),
+        attempt=request.retries + 1,
+        taken=headers.get(TAKEN) or ticks(),
+    )
+
+
+def _storable(task: Any, spec: TaskSpec, outcome: Outcome) -> Outcome:
+    """The outcome, or `ResultNotSerializable` in its place. Found here, where the task has run and is not run again.
+
+    Later, inside Celery, the same fault is an `EncodeError` like one that the task itself may raise.
+    """
+    if not isinstance(outcome, Success) or type(outcome.value) in _CARRIED:
+        return outcome
+    backend = task.backend
+    if not isinstance(backend, BaseKeyValueStoreBackend):
+        return outcome  # it does not keep text: what it can carry is its own affair
+    try:
+        backend.encode(backend.prepare_value(outcome.value))
+    except Exception as error:  # noqa: BLE001 - whatever the value's own methods raise
+        refused = ResultNotSerializable(
+            f"{spec.name} has run, and its result cannot be stored as {backend.serializer}: {error}. "
+            "It is not run again. Return what can be stored, or declare the task with result=False"
+        )
+        return Failure(refused)
+    return outcome
+
+
+def _handed_on(spec: TaskSpec, outcome: Outcome) -> Any:
+    """Return or raise, as the task did: Celery stores it as it does for its own tasks."""
+    if isinstance(outcome, Success):
+        return outcome.value
+    error = outcome.error
+    if isinstance(error, Exception) or _ends_the_worker(error):
+        raise error.with_traceback(outcome.traceback)
+    # Let through, it would end the worker's process, and a durable call would do so again and again.
+    raise CallFailed(f"{spec.name} raised {error!r}, which is not an Exception") from error
+
+
+def _ends_the_worker(error: BaseException) -> bool:
+    """Whether Celery or its pool raised it into the task, to stop the call or the process, and waits for it."""
+    return (
+        terminate_handler_fired()
+        or isinstance(error, WorkerShutdown | WorkerTerminate)
+        or type(error).__module__.partition(".")[0] in _GREEN
+    )

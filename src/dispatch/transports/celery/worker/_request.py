@@ -1,0 +1,102 @@
+"""A call in a worker, acknowledged by its own durability.
+
+Ephemeral: acknowledged before it runs, so that nobody runs it a second time. Durable: acknowledged once it has
+settled, and given back to the broker when its process dies.
+
+Imported by Celery in workers, by name. Celery derives a class from ours for each task, "optimized" by two methods
+of its own that would replace these; `__init_subclass__` takes them out again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from billiard.einfo import ExceptionWithTraceback
+from celery import signals
+from celery.exceptions import TaskRevokedError, WorkerLostError
+from celery.utils.log import get_logger
+from celery.worker.request import Request
+from celery.worker.state import task_ready
+
+from dispatch._clock import ticks
+from dispatch._requirements import Durability
+from dispatch.errors import WorkerDied
+from dispatch.transports.celery._durability import durability_of
+from dispatch.transports.celery.worker._body import TAKEN
+
+logger = get_logger(__name__)  # Celery's own, so that these lines stand beside its others in the worker's log
+
+
+class DispatchRequest(Request):  # type: ignore[misc]
+    """One delivery of a call."""
+
+    acknowledged: bool
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__module__ == Request.__module__:
+            for name in ("execute_using_pool", "on_success"):
+                if name in vars(cls):
+                    delattr(cls, name)
+
+    @property
+    def durability(self) -> Durability:
+        return durability_of(self._request_dict, self._type)
+
+    def execute_using_pool(self, pool: Any, **kwargs: Any) -> Any:
+        """Give the call to the pool, acknowledged first when it is ephemeral.
+
+        Raises `TaskRevokedError`, Celery's word for "not to be run": also when the acknowledgement did not get
+        through, for then the broker delivers the call again, and running it now as well would be one too many.
+        """
+        if self.durability == "ephemeral" and not self.acknowledged and not self.revoked():
+            # At once, by the message's own method: `self.acknowledge` only asks the event loop to do it later,
+            # which in the solo pool is after the task has run.
+            self._message.ack_log_error(logger, self._connection_errors)
+            if not self._message.acknowledged:
+                task_ready(self)
+                raise TaskRevokedError(self.id)
+            self.acknowledged = True
+        self._request_dict[TAKEN] = ticks()
+        return super().execute_using_pool(pool, **kwargs)
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:  # noqa: FBT001, FBT002 - Celery's signature
+        """What Celery does for a late acknowledgement, except that a lost ephemeral call is answered for.
+
+        Celery would give it back to the broker, which has had its acknowledgement long ago: its caller would
+        wait for ever.
+        """
+        if self.durability == "durable" or not self._lost(exc_info) or self._success_was_stored():
+            return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        return self._answer_lost(exc_info)
+
+    def _lost(self, exc_info: Any) -> bool:
+        """Whether the process died in the middle, and not because somebody told it to stop this call."""
+        error = _bare(exc_info)
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            return not (self._already_cancelled or self._already_revoked)
+        return isinstance(error, WorkerLostError)
+
+    def _answer_lost(self, exc_info: Any) -> None:
+        task_ready(self)
+        error = WorkerDied(
+            f"the process that ran {self.name} died ({_bare(exc_info)}); an ephemeral call is not run again"
+        )
+        self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
+        signals.task_failure.send(
+            sender=self.task,
+            task_id=self.id,
+            exception=error,
+            args=self.args,
+            kwargs=self.kwargs,
+            traceback=exc_info.traceback,
+            einfo=exc_info,
+        )
+        self.send_event("task-failed", exception=repr(error), traceback=exc_info.traceback)
+        logger.error("Task %s[%s] lost: %s", self.name, self.id, error)
+
+
+def _bare(exc_info: Any) -> BaseException:
+    error = exc_info.exception
+    found: BaseException = error.exc if isinstance(error, ExceptionWithTraceback) else error
+    return found

@@ -1,0 +1,199 @@
+"""Fixtures that every test may ask for, and the rules that every test is under.
+
+Servers are real and our own: nothing on the machine is needed, and what runs there is left alone. A test that asks
+for RabbitMQ has the marker `rabbitmq`, and is deselected where there is none.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from dispatch.embedded import Server
+from servers import leftovers, listeners, rabbitmq
+from servers.project import Project, write
+from servers.proxy import Proxy
+from servers.rabbitmq import RabbitMQ
+
+_ASKED = "DISPATCH_TEST_REQUIRE"
+_required = pytest.StashKey[set[str]]()
+_deselected = pytest.StashKey[int]()
+_numbers = count(1)
+
+
+# The run ---------------------------------------------------------------------------------------------------------
+
+
+def pytest_configure(config):
+    """The run sees no setting of the person who starts it: a broker of theirs is not ours to fill."""
+    required = set(filter(None, os.environ.get(_ASKED, "").split(",")))
+    if unknown := required - {"rabbitmq"}:
+        raise pytest.UsageError(f"{_ASKED}: unknown: {', '.join(sorted(unknown))}; known is rabbitmq")
+    config.stash[_required] = required
+    for name in [name for name in os.environ if name.startswith(("DISPATCH_", "OTEL_"))]:
+        del os.environ[name]
+    leftovers.mark_this_run()
+
+
+def pytest_collection_modifyitems(config, items):
+    """Without a rabbitmq-server on PATH its tests are deselected, or, where they are required, the run fails."""
+    needing = [item for item in items if item.get_closest_marker("rabbitmq")]
+    if not needing or rabbitmq.program() is not None:
+        return
+    if "rabbitmq" in config.stash[_required]:
+        raise pytest.UsageError(f"{_ASKED}=rabbitmq, and there is no rabbitmq-server on PATH")
+    config.stash[_deselected] = len(needing)
+    config.hook.pytest_deselected(items=needing)
+    items[:] = [item for item in items if item not in needing]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """What was left out is said where it is seen, in the last lines."""
+    if number := config.stash.get(_deselected, 0):
+        terminalreporter.write_line(f"deselected {number} tests: no rabbitmq-server on PATH", yellow=True)
+
+
+# Every test ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch, tmp_path):
+    """A test runs in an empty folder, so that no `.env` is read, and what it does to the environment ends with it."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    for name in [name for name in os.environ if name.startswith(("DISPATCH_", "OTEL_"))]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_left_behind():
+    """When a module of tests is done, the processes and threads that it started are gone."""
+    processes, threads = leftovers.processes(), leftovers.threads()
+    yield
+    leftovers.none_but(processes, leftovers.processes)
+    leftovers.none_but(threads, leftovers.threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_orphans():
+    """When the run is done, no process that it started lives on, wherever it is in the tree."""
+    yield
+    leftovers.none_but(set(), leftovers.orphans)
+
+
+# Brokers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Server]:
+    """The Redis of the run, append-only file on. Not to be stopped or frozen: see `private_redis`."""
+    with leftovers.lasting():
+        server = Server(settings={"databases": "4096"}).start()
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def new_redis_url(redis_server) -> Callable[[], str]:
+    """Makes URLs, each of a logical database that nobody used before: for fixtures that outlive one test."""
+    numbers = count()
+    return lambda: f"redis://127.0.0.1:{redis_server.port}/{next(numbers)}"
+
+
+@pytest.fixture
+def redis_url(new_redis_url) -> str:
+    """A Redis with nothing in it."""
+    return new_redis_url()
+
+
+@pytest.fixture
+def private_redis() -> Iterator[Server]:
+    """A Redis of this test alone: `kill`, `stop`, `start` again on the same port and data, or `frozen(server.pid)`."""
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[RabbitMQ]:
+    """The RabbitMQ of the run. Not to be stopped or frozen: see `private_rabbitmq`."""
+    node = RabbitMQ()
+    with leftovers.lasting():
+        node.start()
+    with node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url(rabbitmq_server) -> str:
+    """A RabbitMQ that other tests use too: name the queues with `queue_name`."""
+    return rabbitmq_server.url
+
+
+@pytest.fixture
+def private_rabbitmq() -> Iterator[RabbitMQ]:
+    """A RabbitMQ of this test alone, to kill, restart or freeze. Takes some seconds to start."""
+    with RabbitMQ() as node:
+        yield node
+
+
+@pytest.fixture
+def queue_name() -> str:
+    """A queue that no other test uses."""
+    return f"queue-{next(_numbers)}"
+
+
+# Bad brokers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of 127.0.0.1 on which nobody listens."""
+    with listeners.closed() as port:
+        yield port
+
+
+@pytest.fixture
+def black_hole() -> Iterator[int]:
+    """A port of 127.0.0.1 that takes connections and never answers."""
+    with listeners.black_hole() as port:
+        yield port
+
+
+@pytest.fixture
+def redis_proxy(redis_server) -> Iterator[Proxy]:
+    """A wire to the Redis of the run that can be cut, muted and slowed down."""
+    with Proxy(redis_server.port) as proxy:
+        yield proxy
+
+
+# Applications ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Iterator[Callable[..., Project]]:
+    """Writes a module with tasks into a folder: `project(source, broker_url=…)`.
+
+    Its name is new each time, so that it can be imported here without meeting another test's.
+    """
+    monkeypatch.syspath_prepend(tmp_path)
+    made: list[str] = []
+
+    def make(
+        source: str,
+        *,
+        name: str | None = None,
+        broker_url: str | None = None,
+        result_backend: str | None = None,
+        folder: Path = tmp_path,
+    ) -> Project:
+        made.append(name or f"shop{next(_numbers)}")
+        return write(folder, made[-1], source, broker_url=broker_url, result_backend=result_backend)
+
+    yield make
+    for name in made:
+        sys.modules.pop(name, None)

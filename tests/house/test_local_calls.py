@@ -1,0 +1,397 @@
+"""Calls through the default dispatcher to the local pool."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import threading
+import traceback
+
+import pytest
+
+import dispatch
+from dispatch import _unread
+
+TIGHT = """
+version: 1
+destinations:
+  fast: {{transport: local, workers: 1, capacity: 1, on_full: {on_full}, block_timeout: 50ms}}
+  spare: {{transport: local, workers: 1, capacity: 10}}
+defaults: {{durability: ephemeral}}
+rules: []
+otherwise: {{route_to: fast, fallback: [{fallback}]}}
+"""
+ALONE = TIGHT.replace(", fallback: [{fallback}]", "")
+
+who = contextvars.ContextVar("who", default="nobody")
+
+
+class Gate:
+    """A task that stops until the test lets it go."""
+
+    def __init__(self) -> None:
+        self.started = threading.Event()
+        self.open = threading.Event()
+
+
+gates: dict[int, Gate] = {}
+
+
+@dispatch.task
+def hold(number: int) -> int:
+    gate = gates[number]
+    gate.started.set()
+    assert gate.open.wait(10)
+    return number
+
+
+@dispatch.task
+def fail() -> None:
+    raise LookupError("no such order")
+
+
+@dispatch.task
+def thread_name() -> str:
+    return threading.current_thread().name
+
+
+@dispatch.task
+def whoami() -> str:
+    return who.get()
+
+
+@dispatch.task
+def identity(value):
+    return value
+
+
+@pytest.fixture
+def held():
+    """A gate in which one call stands while the test lasts."""
+    number = len(gates)
+    gates[number] = Gate()
+    yield number
+    gates[number].open.set()
+
+
+def fill(number: int) -> list[dispatch.Handle]:
+    """One call running, one waiting: a pool of one worker and one slot is full."""
+    running = hold.delay(number)
+    assert gates[number].started.wait(5)
+    return [running, hold.delay(number)]
+
+
+def test_arguments_and_results_travel_by_reference(dispatcher):
+    """The very object that was given arrives, and the very one that was returned comes back."""
+    dispatcher()
+    thing = object()
+
+    assert thing is identity.delay(thing).result(timeout=5)
+
+
+def test_context_variables_come_along(dispatcher):
+    """The task sees the caller's context as it was at `delay`."""
+    dispatcher()
+    token = who.set("ada")
+    handle = whoami.delay()
+    who.reset(token)
+
+    assert "ada" == handle.result(timeout=5)
+
+
+def test_the_tasks_own_exception_arrives_with_its_traceback(dispatcher):
+    """Raised as it was, with the frame where it happened; reading it again does not make it longer."""
+    dispatcher()
+    handle = fail.delay()
+
+    with pytest.raises(LookupError, match="no such order") as first:
+        handle.result(timeout=5)
+    with pytest.raises(LookupError) as second:
+        handle.result()
+
+    assert "fail" in [frame.name for frame in traceback.extract_tb(first.tb)]
+    assert len(traceback.extract_tb(first.tb)) == len(traceback.extract_tb(second.tb))
+    assert isinstance(handle.exception(), LookupError)
+    assert "failed" == handle.status
+
+
+def test_a_failed_call_leaves_no_cycle_behind(dispatcher):
+    """A handle and its error go away with their last reference, without the garbage collector."""
+    dispatcher()
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(LookupError):
+            fail.delay().result(timeout=5)
+        found = [each for each in gc.get_objects() if isinstance(each, LookupError) and "order" in str(each)]
+    finally:
+        gc.enable()
+
+    assert [] == found
+
+
+def test_even_an_exit_is_the_tasks_own_outcome(dispatcher):
+    """`sys.exit` in a task ends the task; the worker lives on."""
+    dispatcher()
+
+    with pytest.raises(SystemExit):
+        leave.delay().result(timeout=5)
+
+    assert 1 == identity.delay(1).result(timeout=5)
+
+
+@dispatch.task
+def leave() -> None:
+    raise SystemExit(3)
+
+
+def test_a_failure_that_nobody_reads_is_counted_and_logged_once_a_minute(dispatcher, caplog):
+    """Once per task and exception type; one that was read is not."""
+    dispatcher()
+    _unread._last_said.clear()
+    before = _unread.counts[fail.name, "LookupError"]
+
+    for _ in range(3):
+        handle = fail.delay()
+        while not handle.done():
+            pass
+        del handle
+        gc.collect()
+    # The worker lets go of its last call when it takes the next one.
+    identity.delay(0).result(timeout=5)
+    with pytest.raises(LookupError):
+        fail.delay().result(timeout=5)
+
+    assert 3 == _unread.counts[fail.name, "LookupError"] - before
+    assert 1 == sum("nobody read its exception" in record.getMessage() for record in caplog.records)
+
+
+def test_a_handle_speaks_three_dialects(dispatcher):
+    """`concurrent.futures`, Celery, and await."""
+    dispatcher()
+    handle = identity.delay(7)
+
+    assert 7 == handle.result(timeout=5) == handle.get()
+    assert handle.done()
+    assert handle.ready()
+    assert handle.successful()
+    assert not handle.failed()
+    assert not handle.cancelled()
+    assert handle.exception() is None
+    assert "done" == handle.status == handle.state
+    assert 7 == asyncio.run(_await(handle))
+    assert f"<Handle {handle.id} | {identity.name} | fast | done>" == repr(handle)
+
+
+async def _await(handle):
+    return await handle
+
+
+def test_get_can_hand_the_error_over_instead_of_raising_it(dispatcher):
+    """Celery's `propagate=False`."""
+    dispatcher()
+
+    assert isinstance(fail.delay().get(timeout=5, propagate=False), LookupError)
+
+
+def test_waiting_ends_with_its_timeout_and_the_call_goes_on(dispatcher, held):
+    """`TimeoutError` names the call; the result is still there later."""
+    dispatcher()
+    handle = hold.delay(held)
+
+    with pytest.raises(TimeoutError, match=handle.id):
+        handle.result(timeout=0.01)
+    gates[held].open.set()
+
+    assert held == handle.result(timeout=5)
+
+
+def test_a_waiting_call_can_be_cancelled_and_a_running_one_cannot(dispatcher, held):
+    """`cancel()` is true only when it is certain that the call will not run."""
+    dispatcher(ALONE.format(on_full="reject"))
+    running, waiting = fill(held)
+
+    assert waiting.cancel()
+    assert waiting.cancel()
+    assert waiting.cancelled()
+    assert not running.cancel()
+    assert running.running()
+    with pytest.raises(dispatch.CallCancelled):
+        waiting.result()
+
+
+def test_done_callbacks_are_called_once_and_their_errors_go_no_further(dispatcher, held, caplog):
+    """Before the end in the thread that ends it, after the end at once."""
+    dispatcher()
+    heard = []
+    handle = hold.delay(held)
+    handle.add_done_callback(heard.append)
+    handle.add_done_callback(lambda _: 1 / 0)
+    gates[held].open.set()
+    handle.result(timeout=5)
+    identity.delay(0).result(timeout=5)
+
+    handle.add_done_callback(heard.append)
+
+    assert [handle, handle] == heard
+    assert any("a done callback failed" in record.getMessage() for record in caplog.records)
+
+
+def test_full_and_reject_is_an_error_at_once(dispatcher, held):
+    """`on_full: reject`: `DestinationFull`, even where a fallback stands."""
+    dispatcher(TIGHT.format(on_full="reject", fallback="spare"))
+    fill(held)
+
+    with pytest.raises(dispatch.DestinationFull, match=r"fast: full \(1 calls are waiting\)"):
+        identity.delay(1)
+
+
+@pytest.mark.parametrize("on_full", ["next", "block"])
+def test_full_and_next_takes_the_fallback_and_says_why(dispatcher, held, on_full):
+    """`next` at once, `block` when its timeout is over; the decision names whom it passed over."""
+    dispatcher(TIGHT.format(on_full=on_full, fallback="spare"))
+    fill(held)
+
+    handle = identity.delay(1)
+
+    assert 1 == handle.result(timeout=5)
+    assert "spare" == handle.decision.destination
+    assert [("fast", "full")] == [(each.destination, each.why) for each in handle.decision.passed_over]
+
+
+def test_full_everywhere_is_destination_full(dispatcher, held):
+    """Without a candidate that has room there is an error, not a wait without end."""
+    dispatcher(ALONE.format(on_full="block"))
+    fill(held)
+
+    with pytest.raises(dispatch.DestinationFull):
+        identity.delay(1)
+
+
+def test_full_and_caller_runs_runs_where_it_was_sent(dispatcher, held):
+    """The caller's own thread; the decision says `inline`."""
+    dispatcher(ALONE.format(on_full="caller_runs"))
+    fill(held)
+
+    handle = thread_name.delay()
+
+    assert threading.current_thread().name == handle.result()
+    assert "inline" == handle.decision.transport
+
+
+def test_blocking_waits_for_room(dispatcher, held):
+    """`block`: as soon as the worker is free, the call is taken, and nothing is passed over."""
+    dispatcher(ALONE.format(on_full="block").replace("50ms", "10s"))
+    fill(held)
+    threading.Timer(0.05, gates[held].open.set).start()
+
+    handle = identity.delay(1)
+
+    assert 1 == handle.result(timeout=5)
+    assert () == handle.decision.passed_over
+
+
+@dispatch.task
+def fan_out(width: int) -> list[str]:
+    return [thread_name.delay().result(timeout=5) for _ in range(width)]
+
+
+@dispatch.task
+def flood(width: int) -> int:
+    return len([identity.delay(index) for index in range(width)])
+
+
+def test_a_task_that_floods_its_own_full_pool_does_not_deadlock(dispatcher):
+    """With one worker and one slot, what does not fit runs where it was sent."""
+    dispatcher(ALONE.format(on_full="block").replace("50ms", "10s"))
+
+    assert 10 == flood.delay(10).result(timeout=5)
+
+
+def test_an_expired_call_does_not_run(dispatcher, held):
+    """Looked at just before the start."""
+    dispatcher(ALONE.format(on_full="block"))
+    running = hold.delay(held)
+    assert gates[held].started.wait(5)
+    late = identity.apply_async((1,), expires=0.000001)
+    gates[held].open.set()
+    running.result(timeout=5)
+
+    with pytest.raises(dispatch.CallExpired, match="longer than its expires"):
+        late.result(timeout=5)
+    assert "expired" == late.status
+
+
+def test_in_a_running_loop_waiting_is_refused_with_the_cure(dispatcher, held):
+    """`result()` of an unfinished call would stop the loop; `await` does not."""
+    dispatcher()
+
+    async def main():
+        handle = hold.delay(held)
+        with pytest.raises(dispatch.WouldBlock, match="await handle"):
+            handle.result()
+        gates[held].open.set()
+        return await handle
+
+    assert held == asyncio.run(main())
+
+
+def test_a_cancelled_wait_leaves_the_call_alone(dispatcher, held):
+    """Cancelling the coroutine that awaits does not cancel the call."""
+    dispatcher()
+
+    async def main():
+        handle = hold.delay(held)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(_await(handle), 0.01)
+        gates[held].open.set()
+        return await handle
+
+    assert held == asyncio.run(main())
+
+
+def test_adelay_waits_for_room_without_stopping_the_loop(dispatcher, held):
+    """While it waits, the loop goes on turning; `delay` in a loop acts as `next` instead."""
+    dispatcher(ALONE.format(on_full="block").replace("50ms", "10s"))
+
+    async def main():
+        fill(held)
+        with pytest.raises(dispatch.DestinationFull):
+            identity.delay(1)
+        waiting = asyncio.create_task(identity.adelay(2))
+        turns = 0
+        while not gates[held].open.is_set():
+            await asyncio.sleep(0)
+            turns += 1
+            if turns == 100:
+                gates[held].open.set()
+        return await (await waiting)
+
+    assert 2 == asyncio.run(main())
+
+
+def test_a_coroutine_that_gives_up_waiting_for_room_withdraws_its_call(dispatcher, held):
+    """The call does not run later behind its back."""
+    dispatcher(ALONE.format(on_full="block").replace("50ms", "10s"))
+    ran = []
+
+    async def main():
+        fill(held)
+        waiting = asyncio.create_task(note.adelay(ran))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        gates[held].open.set()
+
+    asyncio.run(main())
+    identity.delay(0).result(timeout=5)
+
+    assert [] == ran
+
+
+@dispatch.task
+def note(ran: list) -> None:
+    ran.append(1)

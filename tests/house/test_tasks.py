@@ -1,0 +1,171 @@
+"""The decorator, and what it makes of a function."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import dispatch
+from dispatch._signature import mirror
+
+
+@dispatch.task
+def add(a: int, b: int = 2, *, scale: int = 1) -> int:
+    """Add two numbers."""
+    return (a + b) * scale
+
+
+def test_a_plain_call_is_a_plain_call():
+    """Calling a task runs the function here and now; no dispatcher is made for it."""
+    assert 8 == add(1, b=3, scale=2)
+
+
+def test_a_task_still_looks_like_its_function():
+    """Name, docstring and module are the function's."""
+    assert "add" == add.__name__
+    assert "Add two numbers." == add.__doc__
+    assert add.name.endswith(".add")
+    assert f"<Task {add.name}>" == repr(add)
+
+
+def test_a_delayed_call_returns_what_the_function_returns(dispatcher):
+    """The arguments arrive as they were given."""
+    dispatcher()
+
+    assert 12 == add.delay(1, b=3, scale=3).result(timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        ((), {}, "missing 1 required positional argument: 'a'"),
+        ((1, 2, 3), {}, "takes from 1 to 2 positional arguments but 3 were given"),
+        ((1,), {"scal": 2}, "unexpected keyword argument 'scal'"),
+    ],
+)
+@pytest.mark.parametrize("way", ["delay", "apply_async"])
+def test_arguments_that_do_not_fit_are_a_type_error_at_delay(dispatcher, way, args, kwargs, message):
+    """The same words as a plain call, before anything is routed."""
+    dispatcher()
+
+    with pytest.raises(TypeError, match=message):
+        add.delay(*args, **kwargs) if way == "delay" else add.apply_async(args, kwargs)
+
+
+def positional(a, /, b, c=1, *rest, d, e=2, **more): ...
+def keyword_only(*, a, b=1): ...
+def both_ends(a, b=1, /, *, c): ...
+
+
+@pytest.mark.parametrize("function", [positional, keyword_only, both_ends, lambda: None, lambda *args, **kwargs: None])
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [
+        ((), {}),
+        ((1,), {}),
+        ((1, 2), {"d": 3}),
+        ((1, 2, 3, 4), {"d": 3, "x": 4}),
+        ((), {"a": 1}),
+        ((1,), {"c": 2}),
+        ((), {"a": 1, "b": 2, "c": 3}),
+    ],
+)
+def test_the_mirror_of_a_signature_raises_what_the_function_would(function, args, kwargs):
+    """Every kind of parameter, with the very same message."""
+
+    def said(called):
+        try:
+            called(*args, **kwargs)
+        except TypeError as error:
+            return str(error)
+        return None
+
+    assert said(function) == said(mirror(function))
+
+
+def test_two_tasks_cannot_share_a_name():
+    """The second declaration fails where it stands."""
+    dispatch.task(name="house.twice")(len)
+
+    with pytest.raises(ValueError, match="two tasks are named 'house\\.twice'"):
+        dispatch.task(name="house.twice")(abs)
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        ({"durability": "forever"}, ValueError, "durability='forever'"),
+        ({"latency_budget": "soon"}, ValueError, "latency_budget: 'soon' is not a duration"),
+        ({"kind": "gpu"}, ValueError, "kind='gpu' is not known"),
+        ({"only": "spool"}, ValueError, "only='spool'"),
+        ({"retry": 3}, NotImplementedError, "retry= comes with the next version"),
+        ({"timeout": 3}, NotImplementedError, "timeout= comes with the next version"),
+        ({"bind": True}, TypeError, "bind=True is Celery's"),
+    ],
+)
+def test_what_the_decorator_cannot_do_is_said_at_the_declaration(words, error, message):
+    """Not at the first call, and not by ignoring it."""
+    with pytest.raises(error, match=message):
+        dispatch.task(**words)(len)
+
+
+def test_a_coroutine_function_is_refused_until_loops_exist():
+    """Not accepted and left unawaited."""
+    with pytest.raises(NotImplementedError, match="is a coroutine function"):
+
+        @dispatch.task
+        async def notify() -> None: ...
+
+
+def test_options_makes_a_variant_once_and_leaves_the_task_alone():
+    """The same words give the same variant, so that a call site binds once."""
+    variant = add.options(latency_budget="10ms")
+
+    assert variant is add.options(latency_budget="10ms")
+    assert 10_000_000 == variant.spec.requirements.latency_budget_ns
+    assert add.spec.requirements.latency_budget_ns is None
+    assert add is add.options()
+
+
+def test_apply_async_takes_celerys_words_and_no_others(dispatcher):
+    """An option that neither path knows is a `TypeError` naming those that exist."""
+    dispatcher()
+
+    with pytest.raises(TypeError, match=r"does not take countdwon\. It takes the requirements"):
+        add.apply_async((1,), countdwon=3)
+    with pytest.raises(NotImplementedError, match="retry="):
+        add.apply_async((1,), retry=True)
+
+
+def test_apply_async_gives_the_call_the_id_it_was_told(dispatcher):
+    """`task_id` holds on the local path too."""
+    dispatcher()
+
+    handle = add.apply_async((1,), task_id="mine")
+
+    assert "mine" == handle.id
+    assert 3 == handle.get(timeout=5)
+
+
+def test_a_delay_sends_the_call_to_celery_or_nowhere(dispatcher):
+    """`countdown` pins to Celery until the local pool has a timer; a policy without Celery refuses it."""
+    dispatcher()
+
+    with pytest.raises(dispatch.NotConfigured, match="transport: celery"):
+        add.apply_async((1,), countdown=10)
+
+
+def test_a_program_s_own_tasks_are_named_as_a_worker_imports_them(tmp_path):
+    """Not `__main__`, which means something else in every process."""
+    program = tmp_path / "shop.py"
+    program.write_text("import dispatch\n@dispatch.task\ndef pay(): ...\nprint(pay.name, pay.spec.importable)\n")
+
+    out = subprocess.run([sys.executable, program], check=True, capture_output=True, text=True).stdout
+    typed = subprocess.run(
+        [sys.executable, "-c", program.read_text()], check=True, capture_output=True, text=True
+    ).stdout
+
+    assert "shop.pay True" == out.strip()
+    assert "__main__.pay False" == typed.strip()

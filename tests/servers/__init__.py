@@ -1,0 +1,1 @@
+"""Real servers, bad servers and small projects, for the tests that need them."""

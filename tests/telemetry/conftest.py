@@ -1,0 +1,41 @@
+"""Who listens, in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from dispatch.telemetry._failures import harmless
+from telemetry.handmade import Spans, provider_in_place
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch, tmp_path):
+    """Neither the machine's variables nor its `.env` reach a test."""
+    for name in ("DISPATCH_TELEMETRY", "DISPATCH_TRACE_DIR", "OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def nobody_listens():
+    """No SDK."""
+    with provider_in_place(None):
+        yield
+
+
+@pytest.fixture
+def failures() -> Iterator[Callable[[], int]]:
+    """How many failures were counted since the test began."""
+    before = harmless.noted
+    return lambda: harmless.noted - before
+
+
+@pytest.fixture
+def spans() -> Iterator[Spans]:
+    """An SDK that samples everything, in place."""
+    spans = Spans()
+    with provider_in_place(spans.provider):
+        yield spans
+    spans.provider.shutdown()

@@ -1,0 +1,43 @@
+"""Read by mypy and pyright, never run: the signature of a task is the signature of its calls."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+import dispatch
+
+
+@dispatch.task
+def thumbnail(image: bytes, width: int) -> bytes:
+    return image[:width]
+
+
+@dispatch.task(durability="durable", latency_budget="2s", tags=["billing"])
+def charge(order: int, *, note: str = "") -> str:
+    return f"{order}{note}"
+
+
+async def calls() -> None:
+    assert_type(thumbnail(b"", 1), bytes)
+    assert_type(thumbnail.delay(b"", 1), dispatch.Handle[bytes])
+    assert_type(thumbnail.delay(b"", 1).result(timeout=1), bytes)
+    assert_type(await thumbnail.delay(b"", 1), bytes)
+    assert_type(await charge.adelay(42, note="x"), dispatch.Handle[str])
+    assert_type(await (await charge.adelay(42)), str)
+    assert_type(charge.options(latency_budget="10ms").delay(1), dispatch.Handle[str])
+    assert_type(charge.apply_async((42,), expires=10), dispatch.Handle[str])
+    assert_type(charge.delay(1).decision, dispatch.Decision)
+    assert_type(dispatch.explain(charge, 42), dispatch.Explanation)
+
+
+def mistakes() -> None:
+    thumbnail.delay("x")  # type: ignore[call-arg, arg-type] # pyright: ignore[reportCallIssue, reportArgumentType]
+    thumbnail.delay(b"", width="1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    charge.delay(1, "note")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    charge.options(durability="forever")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    dispatch.explain(charge)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+
+
+channel: dispatch.Channel[int] = dispatch.Channel(3)
+channel.send("x")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+assert_type(channel.receive(), int)

@@ -1,0 +1,143 @@
+"""The life of a call."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from dispatch._call import Call, CallOptions
+from dispatch._decision import Decision
+from dispatch._ids import here
+from dispatch._outcome import Failure, Success
+from dispatch._registry import TaskSpec
+from dispatch._requirements import Requirements
+
+
+def make_call(**fields) -> Call:
+    spec = TaskSpec(name="shop.add", function=len, signature=len, requirements=Requirements())
+    decision = Decision(
+        destination="fast",
+        transport="local",
+        rule="otherwise",
+        reason="otherwise",
+        policy_version="0",
+        durability="ephemeral",
+    )
+    return Call(spec, (1, 2), {}, None, decision, here.space, here.space.number(), 0, **fields)
+
+
+def test_a_call_is_claimed_once():
+    """Of many who try to run it, exactly one may."""
+    call = make_call()
+    barrier = threading.Barrier(8)
+    claims = []
+
+    def race():
+        barrier.wait()
+        claims.append(call.claim())
+
+    threads = [threading.Thread(target=race) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert 1 == sum(claims)
+
+
+def test_an_outcome_never_changes():
+    """Whoever settles first has the word."""
+    call = make_call()
+
+    assert call.settle(Success(1))
+    assert not call.settle(Failure(ValueError()))
+    assert Success(1).value == call.outcome.value
+
+
+def test_a_running_call_cannot_be_settled_by_those_who_respect_it():
+    """`unless_running` leaves a claimed call alone, and takes a waiting one."""
+    claimed, waiting = make_call(), make_call()
+    claimed.claim()
+
+    assert not claimed.settle(Success(None), unless_running=True)
+    assert waiting.settle(Success(None), unless_running=True)
+    assert not waiting.claim()
+
+
+def test_everybody_who_waits_is_woken_once_after_the_outcome_is_there():
+    """Waiters see the outcome; those who took their word back hear nothing."""
+    call = make_call()
+    seen = []
+    first, second = (
+        (lambda: seen.append(("first", call.outcome))),
+        (lambda: seen.append(("second", call.outcome))),
+    )
+    call.tell(first)
+    call.tell(second)
+    call.forget(second)
+    outcome = Success(3)
+
+    call.settle(outcome)
+
+    assert [("first", outcome)] == seen
+    assert not call.tell(first)
+
+
+def test_a_settled_call_keeps_nothing_of_what_it_carried():
+    """A kept handle does not keep large arguments alive."""
+    call = make_call()
+
+    call.settle(Success(None))
+
+    assert ((), {}) == (call.args, call.kwargs)
+
+
+def test_ids_are_unique_and_share_the_prefix_of_their_process():
+    """A prefix drawn once, and a counter."""
+    first, second = make_call(), make_call()
+
+    assert first.id != second.id
+    assert first.id.split("-")[0] == second.id.split("-")[0] == here.space.prefix
+    assert 16 == len(here.space.prefix)
+
+
+def test_a_task_id_given_by_the_caller_is_the_id():
+    """Celery's `task_id` holds on both paths."""
+    assert "mine" == make_call(options=CallOptions(task_id="mine")).id
+
+
+def test_a_forked_child_gives_other_ids_and_knows_the_parents_calls_as_foreign():
+    """A new random prefix in the child; what the parent made is not the child's to wait for."""
+    call = make_call()
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(write, f"{here.space.prefix} {call.foreign}".encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    prefix, foreign = os.read(read, 100).decode().split()
+    os.close(read)
+    os.close(write)
+
+    assert prefix != here.space.prefix
+    assert "True" == foreign
+    assert not call.foreign
+
+
+@pytest.mark.parametrize("times", [10_000])
+def test_a_call_costs_no_more_memory_than_promised(times):
+    """A queued call, arguments apart, stays under 400 bytes (700 with its handle and context is the bar)."""
+    import tracemalloc
+
+    spec_call = make_call()
+    tracemalloc.start()
+    calls = [
+        Call(spec_call.spec, spec_call.args, {}, None, spec_call.decision, here.space, number, 0)
+        for number in range(times)
+    ]
+    current, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert current / len(calls) < 400
