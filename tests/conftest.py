@@ -7,6 +7,7 @@ for RabbitMQ has the marker `rabbitmq`, and is deselected where there is none.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -37,6 +38,8 @@ def pytest_configure(config):
     config.stash[_required] = required
     for name in [name for name in os.environ if name.startswith(("DISPATCH_", "OTEL_"))]:
         del os.environ[name]
+    # A run in the background inherits an ignored Ctrl-C, and the programs it starts would inherit that in turn.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     leftovers.mark_this_run()
 
 

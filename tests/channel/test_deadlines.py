@@ -145,3 +145,16 @@ def test_who_is_rung_and_interrupted_rings_for_the_next(crew, eventually, monkey
         channel.receive(LONG)
 
     assert second[0].result(10) == "item"
+
+
+def test_what_came_while_the_bell_was_hung_up_is_seen(monkeypatch):
+    """An item put between the look and the bell rings for nobody; so there is a second look."""
+
+    def lock():
+        channel.send("item")
+        return threading.Lock()
+
+    channel = Channel(1)
+    monkeypatch.setattr(_bells, "threading", SimpleNamespace(Lock=lock))
+
+    assert channel.receive(LONG) == "item"
