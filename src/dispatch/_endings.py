@@ -43,14 +43,15 @@ class Endings(Generic[R]):
         self._taken = 0
 
     def __enter__(self) -> Self:
+        land = self._land
         try:
             for position, handle in enumerate(self._given):
                 outcome = outcome_of(handle)
                 if outcome is None:
-                    wake = partial(self._land, position)
+                    wake = partial(land, position)
                     self._open[position] = (handle, wake)
                     if not attention(handle).tell(wake):
-                        self._land(position)
+                        land(position)
                 else:
                     if self._failure_is_enough and type(outcome) is Failure:
                         self._failed.append(handle)

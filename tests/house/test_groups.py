@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import sys
 import threading
 import traceback
@@ -214,6 +215,24 @@ def test_a_failed_group_leaves_no_cycle_behind(dispatcher):
             assert [None] * 3 == [handle() for handle in handles]
     finally:
         gc.enable()
+
+
+def test_in_a_forked_child_the_parents_groups_are_lost(dispatcher, held):
+    """It is said at once, not waited for; what had ended before can be read."""
+    dispatcher()
+    batch = dispatch.gather(add.delay(1), hold.delay(held[0]))
+    batch[0].result(timeout=5)
+
+    pid = os.fork()
+    if pid == 0:
+        try:
+            batch.results(timeout=5)
+        except dispatch.HandleLost:
+            os._exit(0 if dispatch.gather(batch[0]).results() == [2] else 2)
+        os._exit(1)
+    _, status = os.waitpid(pid, 0)
+
+    assert 0 == status
 
 
 # As they end -----------------------------------------------------------------------------------------------------
