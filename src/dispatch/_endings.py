@@ -48,9 +48,9 @@ class Endings(Generic[R]):
             for position, handle in enumerate(self._given):
                 outcome = outcome_of(handle)
                 if outcome is None:
-                    wake = partial(land, position)
-                    self._open[position] = (handle, wake)
-                    if not attention(handle).tell(wake):
+                    call, wake = attention(handle), partial(land, position)
+                    self._open[position] = (handle, wake)  # before: it may land at once
+                    if not call.tell(wake):
                         land(position)
                 else:
                     if self._failure_is_enough and type(outcome) is Failure:
