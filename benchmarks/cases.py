@@ -30,8 +30,8 @@ class Case:
     count: int
     to_result: bool
     """Whether the clock runs until every result is there."""
-    send: Callable[[int], list[Any]]
-    read: Callable[[list[Any]], object]
+    send: Callable[[int], Any]
+    read: Callable[[Any], object]
     against: str
     """The case whose time is 1.0 for this one."""
 
@@ -71,9 +71,18 @@ def local() -> Iterator[list[Case]]:
         def delay(count: int) -> list[Any]:
             return [shop.routed.delay(i, i) for i in range(count)]
 
+        mapped = Case(
+            name="dispatch local map, to result",
+            count=LOCAL,
+            to_result=True,
+            send=lambda count: shop.routed.map(range(count), 1),
+            read=lambda batch: batch.results(timeout=60),
+            against="ThreadPoolExecutor, to result",
+        )
         yield [
             *_pair("submit", LOCAL, ("ThreadPoolExecutor", submit, _results), ("dispatch local", delay, _results)),
             *_pair("to result", LOCAL, ("ThreadPoolExecutor", submit, _results), ("dispatch local", delay, _results)),
+            mapped,
         ]
 
 

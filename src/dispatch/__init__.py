@@ -13,6 +13,8 @@ Importing it touches no network and no Celery.
 """
 
 from dispatch import telemetry as telemetry
+from dispatch._completed import Completed as Completed
+from dispatch._completed import as_completed as as_completed
 from dispatch._decision import Decision as Decision
 from dispatch._decision import Reason as Reason
 from dispatch._decision import Why as Why
@@ -21,6 +23,8 @@ from dispatch._default import celery_settings as celery_settings
 from dispatch._default import configure as configure
 from dispatch._default import shutdown as shutdown
 from dispatch._dispatcher import Dispatcher as Dispatcher
+from dispatch._group import Group as Group
+from dispatch._group import gather as gather
 from dispatch._handle import Handle as Handle
 from dispatch._task import Task as Task
 from dispatch._task import explain as explain
@@ -39,6 +43,7 @@ from dispatch.errors import NotAccepted as NotAccepted
 from dispatch.errors import NotConfigured as NotConfigured
 from dispatch.errors import NotSerializable as NotSerializable
 from dispatch.errors import OutcomeUnknown as OutcomeUnknown
+from dispatch.errors import PartlySent as PartlySent
 from dispatch.errors import PassedOver as PassedOver
 from dispatch.errors import PolicyError as PolicyError
 from dispatch.errors import ResultNotSerializable as ResultNotSerializable
@@ -55,18 +60,21 @@ __all__ = [
     "Channel",
     "ChannelClosed",
     "ChannelError",
+    "Completed",
     "Decision",
     "DestinationFull",
     "DispatchError",
     "Dispatcher",
     "EndOfChannel",
     "Explanation",
+    "Group",
     "Handle",
     "HandleLost",
     "NotAccepted",
     "NotConfigured",
     "NotSerializable",
     "OutcomeUnknown",
+    "PartlySent",
     "PassedOver",
     "PolicyError",
     "Reason",
@@ -77,10 +85,12 @@ __all__ = [
     "WorkerDied",
     "WouldBlock",
     "WouldWait",
+    "as_completed",
     "celery_app",
     "celery_settings",
     "configure",
     "explain",
+    "gather",
     "shutdown",
     "task",
     "telemetry",

@@ -13,10 +13,10 @@ from dispatch._decision import Decision
 from dispatch._log import logger
 from dispatch._outcome import Failure, Outcome, Success
 from dispatch._unread import read
-from dispatch._waiting import block, leave_free
+from dispatch._waiting import Once, block, leave_free
 from dispatch.errors import CallCancelled, CallExpired, CallFailed, HandleLost, WouldBlock
 
-R = TypeVar("R")
+R = TypeVar("R", covariant=True)  # noqa: PLC0105 - short, as it stands in every other signature
 
 Status: TypeAlias = Literal["waiting", "running", "done", "failed", "cancelled", "expired", "spooled", "unknown"]
 
@@ -220,6 +220,18 @@ class _Attention:
         if nobody and call.source is not None:
             call.source.unwatch(call)
         return nobody
+
+
+def attention(handle: Handle[Any]) -> Once:
+    """What waits for `handle` without looking at it. Raises `HandleLost` when it can never end here."""
+    if handle._call.outcome is None:  # noqa: SLF001 - one room
+        handle._refuse_foreign()  # noqa: SLF001 - one room
+    return _Attention(handle._call)  # noqa: SLF001 - one room
+
+
+def outcome_of(handle: Handle[Any]) -> Outcome | None:
+    """How the call ended, as far as it is known here; looks nowhere."""
+    return handle._call.outcome  # noqa: SLF001 - one room
 
 
 def _settled(call: Call) -> Outcome:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from dispatch import _default
 from dispatch._apply import call_options
 from dispatch._clock import ticks
 from dispatch._dispatcher import Dispatcher
+from dispatch._group import Group
 from dispatch._handle import Handle
+from dispatch._map import asend_each, send_each
 from dispatch._registry import TaskSpec, registry
 from dispatch._requirements import Durability, Duration, Kind, Only, Requirements
 from dispatch._signature import importable_name, mirror
@@ -20,6 +22,9 @@ from dispatch.policy import Explanation
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S")
+A = TypeVar("A")
+Q = ParamSpec("Q")
 
 _VARIANTS_KEPT = 64
 """Variants made by `options` are remembered, so that a call site that repeats itself binds only once."""
@@ -61,6 +66,30 @@ class Task(Generic[P, R]):
         spec = self.spec
         spec.signature(*args, **kwargs)
         return await self._dispatcher().asend(spec, args, kwargs, entered)
+
+    def map(
+        self: Callable[Concatenate[A, Q], S], items: Iterable[A], /, *common: Q.args, **common_kwargs: Q.kwargs
+    ) -> Group[S]:
+        """`delay` for each item, with `common` behind it: `thumbnail.map(images, width=64).results()`.
+
+        Items are drawn one at a time, so back pressure reaches whoever makes them. Raises what `delay` raises when
+        nothing was sent yet, else `PartlySent`, whose `sent` is the group of what was.
+        """
+        # `self` as a callable: through `Task[Concatenate[A, Q], S]` mypy would leave the items unchecked.
+        task = cast("Task[..., S]", self)
+        return send_each(task._dispatcher().send, task.spec, items, common, common_kwargs)  # noqa: SLF001
+
+    async def amap(
+        self: Callable[Concatenate[A, Q], S],
+        items: Iterable[A] | AsyncIterable[A],
+        /,
+        *common: Q.args,
+        **common_kwargs: Q.kwargs,
+    ) -> Group[S]:
+        """`map` that never blocks the event loop, however many items there are; draws from `async` iterables too."""
+        task = cast("Task[..., S]", self)  # see `map`
+        asend = task._dispatcher().asend  # noqa: SLF001
+        return await asend_each(asend, task.spec, items, common, common_kwargs)
 
     def apply_async(
         self,

@@ -7,6 +7,7 @@ DispatchError
 │   ├── DestinationFull
 │   └── NotSerializable
 ├── OutcomeUnknown
+├── PartlySent
 ├── CallFailed
 │   ├── CallExpired
 │   ├── CallCancelled
@@ -124,6 +125,17 @@ class OutcomeUnknown(DispatchError):
     def __init__(self, message: str, handle: Any) -> None:
         self.handle = handle
         super().__init__(message)
+
+
+class PartlySent(DispatchError):
+    """A `map` stopped in the middle. `sent` is the group of the calls that are on their way; `__cause__` says why."""
+
+    def __init__(self, task: str, sent: Any, why: BaseException) -> None:
+        self.sent = sent
+        super().__init__(
+            f"map of {task} stopped at item {len(sent)}, counted from 0: {type(why).__name__}: {why}. "
+            "The calls before it were sent and go on; `sent` is their group."
+        )
 
 
 class CallFailed(DispatchError):

@@ -41,3 +41,33 @@ def mistakes() -> None:
 channel: dispatch.Channel[int] = dispatch.Channel(3)
 channel.send("x")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 assert_type(channel.receive(), int)
+
+
+async def groups() -> None:
+    batch = thumbnail.map([b"", b""], width=64)
+    assert_type(batch, dispatch.Group[bytes])
+    assert_type(thumbnail.map((each for each in [b""]), 64), dispatch.Group[bytes])
+    assert_type(await thumbnail.amap([b""], width=64), dispatch.Group[bytes])
+    assert_type(charge.map(range(3), note="x").results(timeout=1), list[str])
+    assert_type(batch.results(errors="all"), list[bytes])
+    assert_type(batch.results(errors="return"), list[bytes | BaseException])
+    assert_type(await batch, list[bytes])
+    assert_type(await batch.aresults(errors="return"), list[bytes | BaseException])
+    assert_type(batch.progress("thumbnails").results(), list[bytes])
+    assert_type(list(batch), list[dispatch.Handle[bytes]])
+    assert_type(batch[0].result(), bytes)
+    for done in batch.as_completed(timeout=1):
+        assert_type(done.result(), bytes)
+    async for done in dispatch.as_completed(batch):
+        assert_type(await done, bytes)
+    assert_type(dispatch.gather(batch[0], batch[1]), dispatch.Group[bytes])
+    assert_type(dispatch.gather(batch, list(batch), batch[0]), dispatch.Group[bytes])
+    assert_type(await dispatch.gather(charge.delay(1), charge.delay(2)), list[str])
+    dispatch.gather(batch, charge.delay(1)).results()
+
+
+def group_mistakes() -> None:
+    thumbnail.map(["x"], width=64)  # type: ignore[list-item] # pyright: ignore[reportArgumentType]
+    thumbnail.map([b""])  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    thumbnail.map([b""], width="x")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    dispatch.gather(1)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
