@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from conformance.tracing import InTrace
 from dispatch import Dispatcher
 from dispatch.policy import parse
 from dispatch.testing import inline, parity
@@ -25,7 +26,7 @@ otherwise: {route_to: queue}
 """
 
 
-class TestLocal(TransportConformance):
+class TestLocal(InTrace, TransportConformance):
     """A pool with one thread."""
 
     capabilities = Capabilities(by_reference=True, carries_context=True, runs_apart=True, can_cancel=True)
@@ -36,7 +37,7 @@ class TestLocal(TransportConformance):
             yield dispatcher
 
 
-class TestLocalInParity(TransportConformance):
+class TestLocalInParity(InTrace, TransportConformance):
     """The same pool, with arguments and results as Celery carries them."""
 
     capabilities = Capabilities(carries_context=True, runs_apart=True, can_cancel=True)
@@ -47,7 +48,7 @@ class TestLocalInParity(TransportConformance):
             yield dispatcher
 
 
-class TestInline(TransportConformance):
+class TestInline(InTrace, TransportConformance):
     """Inline mode, for calls that the policy keeps here."""
 
     capabilities = Capabilities(by_reference=True, carries_context=True)
@@ -58,7 +59,7 @@ class TestInline(TransportConformance):
             yield dispatcher
 
 
-class TestInlineForCelery(TransportConformance):
+class TestInlineForCelery(InTrace, TransportConformance):
     """Inline mode, for calls that the policy sends to Celery; there is no broker."""
 
     capabilities = Capabilities(survives_restart=True, carries_context=True, can_delay=True)

@@ -7,14 +7,13 @@ from contextlib import contextmanager
 import pytest
 from kombu import pools
 
-import dispatch
+from conformance.tracing import SOURCE, InTrace
 from dispatch import Dispatcher
 from dispatch.policy import parse
 from dispatch.testing.conformance import Capabilities, TransportConformance
 from dispatch.transports.celery import build_app
 from dispatch.transports.celery._registration import withdraw_from
 from servers.project import write
-from telemetry.handmade import Spans, provider_in_place
 
 QUEUE = """
 version: 1
@@ -31,24 +30,13 @@ from opentelemetry import trace
 app = dispatch.celery_app()
 app.conf.task_default_queue = "conformance"
 dispatch.telemetry.setup(service="conformance")
-
-
-@dispatch.task(name="conformance.trace")
-def current_trace() -> str:
-    return format(trace.get_current_span().get_span_context().trace_id, "032x")
 """
-
-
-@dispatch.task(name="conformance.trace")
-def current_trace() -> str:
-    """Runs in the worker, from the module above."""
-    raise AssertionError
 
 
 @contextmanager
 def working(folder, name, broker_url, result_backend):
     """A worker on the broker, and an app whose dispatcher sends everything there."""
-    project = write(folder, name, SHOP, broker_url=broker_url, result_backend=result_backend)
+    project = write(folder, name, SHOP + SOURCE, broker_url=broker_url, result_backend=result_backend)
     app = build_app(broker_url, result_backend)
     app.conf.task_default_queue = "conformance"
     with project.worker(pool="prefork", concurrency=1, env={"DISPATCH_TRACE_DIR": str(folder / "traces")}):
@@ -73,19 +61,10 @@ def on_rabbitmq(tmp_path_factory, rabbitmq_url, new_redis_url):
         yield dispatcher
 
 
-class OnCelery(TransportConformance):
+class OnCelery(InTrace, TransportConformance):
     """What Celery promises on every broker."""
 
     capabilities = Capabilities(survives_restart=True, leaves_process=True, runs_apart=True, can_delay=True)
-
-    def test_the_task_is_in_its_callers_trace(self, dispatcher):
-        """What the worker calls current belongs to the trace in which the call was made."""
-        spans = Spans()
-        with provider_in_place(spans.provider), spans.tracer().start_as_current_span("caller") as span:
-            there = current_trace.using(dispatcher).delay().result(30)
-        spans.provider.shutdown()
-
-        assert there == format(span.get_span_context().trace_id, "032x")
 
 
 class TestCeleryOnRedis(OnCelery):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextvars import ContextVar
 
 import pytest
 
 import dispatch
-from dispatch import CallExpired, NotAccepted, ResultNotSerializable
+from dispatch import CallExpired, NotAccepted, ResultNotSerializable, Task
+from dispatch._registry import TaskSpec
+from dispatch._requirements import Requirements
+from dispatch._signature import mirror
 from dispatch.policy import parse
-from dispatch.testing import capture, inline
+from dispatch.testing import capture, inline, parity
 from testing import shop
 
 
@@ -81,6 +85,30 @@ def test_a_result_that_celery_could_not_keep(dispatcher):
         handle = shop.opaque.options(durability="durable").delay()
 
     assert isinstance(handle.exception(), ResultNotSerializable)
+
+
+async def greet_later(name):
+    await asyncio.sleep(0)
+    return f"{prefix.get()}, {name}"
+
+
+prefix = ContextVar("prefix", default="Hello")
+
+
+def test_a_coroutine_function_runs_to_its_end(dispatcher):
+    """On a loop of its own, in its caller's context, whether or not its caller is in a loop."""
+    spec = TaskSpec(name="shop.later", function=greet_later, signature=mirror(greet_later), requirements=Requirements())
+    later = Task(spec)
+
+    async def from_a_coroutine():
+        prefix.set("Hi")
+        return await (await later.adelay("Bob"))
+
+    with inline():
+        assert later.delay("Ada").result() == "Hello, Ada"
+        assert asyncio.run(from_a_coroutine()) == "Hi, Bob"
+    with inline(), parity():
+        assert later.delay("Ada").result() == "Hello, Ada"
 
 
 def test_what_celery_alone_understands(dispatcher):

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
+from typing import Any
+
+import msgspec
 
 from dispatch._call import Call
 from dispatch._clock import ticks
@@ -32,8 +40,31 @@ class Inline(Scene):
         return PassedOver(destination, "refused", f"{', '.join(canvas)}: inline mode does not play Celery's canvas")
 
     def take(self, call: Call) -> None:
+        if inspect.iscoroutinefunction(call.spec.function):
+            call.spec = msgspec.structs.replace(call.spec, function=_plain(call.spec.function))
         call.sent = ticks()
         self._place._run(call)  # noqa: SLF001 - a second way to run a call would drift away from the first
+
+
+def _plain(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
+    """A function that runs a coroutine to its end, on a loop of its own: the caller's would have to wait for itself."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if not _in_event_loop():
+            return asyncio.run(function(*args, **kwargs))
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(copy_context().run, asyncio.run, function(*args, **kwargs)).result()
+
+    return run
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 @contextmanager
@@ -43,7 +74,8 @@ def inline() -> Generator[None]:
     The policy decides as if there were a broker, and `handle.decision` says where the call would have gone. What
     it raises comes through the handle. A call bound for Celery gets its arguments and its result through JSON, as it
     would there; `countdown` and `eta` are not waited for, and `link` and the other words of canvas are refused.
-    From a coroutine the call runs in the event loop's thread, and holds it up. For every dispatcher, in every thread.
+    From a coroutine the call runs in the event loop's thread, and holds it up; a coroutine function runs on a loop
+    of its own. For every dispatcher, in every thread.
     """
     with playing(Inline()):
         yield
