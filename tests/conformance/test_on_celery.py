@@ -18,7 +18,7 @@ from servers.project import write
 QUEUE = """
 version: 1
 destinations:
-  queue: {transport: celery, durability: asserted, queue: conformance}
+  queue: {transport: celery, queue: conformance}
 defaults: {durability: ephemeral}
 otherwise: {route_to: queue}
 """

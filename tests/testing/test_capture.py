@@ -9,7 +9,7 @@ import pytest
 
 from dispatch import CallCancelled, DestinationFull, Dispatcher, NotAccepted
 from dispatch.policy import parse
-from dispatch.testing import capture, inline
+from dispatch.testing import capture, inline, parity
 from testing import shop
 
 REJECTING = """
@@ -167,3 +167,29 @@ def test_the_innermost_has_the_calls(dispatcher):
             assert shop.greet.delay("Bob").status == "waiting"
 
     assert [each.arguments["name"] for each in outer] == [each.arguments["name"] for each in inner] == ["Ada", "Bob"]
+
+
+def test_scenes_may_open_and_close_while_calls_are_made(dispatcher):
+    """No call is lost or refused for it, and each is seen at most once."""
+    ends = threading.Event()
+    handles = []
+
+    def keep_sending():
+        while not ends.is_set():
+            handles.append(shop.echo.delay(len(handles)))
+
+    thread = threading.Thread(target=keep_sending)
+    thread.start()
+    seen = []
+    for _ in range(50):
+        with capture() as outer, parity(), capture() as inner:
+            outer.wait(3)
+        with inline(), capture() as now:
+            now.wait(3)
+        assert len(inner) <= len(outer)
+        seen += [outer, now]
+    ends.set()
+    thread.join()
+
+    assert [handle.result(5) for handle in handles] == list(range(len(handles)))
+    assert all(len({each.handle.id for each in one}) == len(one) >= 3 for one in seen)

@@ -12,7 +12,9 @@ transport passes.
 from dispatch.testing._capture import Capture as Capture
 from dispatch.testing._capture import Captured as Captured
 from dispatch.testing._capture import capture as capture
+from dispatch.testing._held_clock import HeldClock as HeldClock
+from dispatch.testing._held_clock import clock as clock
 from dispatch.testing._inline import inline as inline
 from dispatch.testing._parity import parity as parity
 
-__all__ = ["Capture", "Captured", "capture", "inline", "parity"]
+__all__ = ["Capture", "Captured", "HeldClock", "capture", "clock", "inline", "parity"]
