@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextvars import copy_context
 from dataclasses import asdict
 from time import monotonic
@@ -23,12 +23,13 @@ from dispatch._ids import here
 from dispatch._log import logger
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Duration
+from dispatch._roll import Roll
 from dispatch._units import as_duration_ns
 from dispatch.errors import NotAccepted, OutcomeUnknown, PassedOver, refusal
-from dispatch.policy import Estimate, Explanation, Plan, Route
+from dispatch.policy import Estimate, Explanation, Plan, Policy, Route
 from dispatch.pool import Drained
 from dispatch.settings import Settings
-from dispatch.transports import Pending
+from dispatch.transports import Destination, Pending
 
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = dict[str, Any]
@@ -58,9 +59,11 @@ class Dispatcher:
         self.celery = _compose.CelerySide(self.settings, celery)
         self.policy = _compose.policy_in_force(self.settings, policy, broker=self.celery.configured)
         self.destinations = _compose.destinations(self.policy, self.celery)
+        self.makes_do = policy is None and self.settings.policy is None and not self.celery.configured
+        """Nobody named a policy, and `no-broker` is in force for want of a broker."""
         self._plans: dict[TaskSpec, Plan] = {}
         self._warned: set[str] = set()
-        _running.add(self)
+        running.add(self)
 
     def send(
         self, spec: TaskSpec, args: Args, kwargs: Kwargs, entered: int, options: CallOptions | None = None
@@ -80,13 +83,17 @@ class Dispatcher:
         """The decision that a call would get now, asked of the very objects that decide. Nothing is sent."""
         return self._plan(spec).explain(args, kwargs)
 
+    def stage(self, policy: Policy, destinations: Mapping[str, Destination]) -> None:
+        """Decide by `policy` and hand over to `destinations` from the next call on: the seam of `dispatch.testing`."""
+        self.policy, self.destinations, self._plans = policy, destinations, {}
+
     def shutdown(self, grace: Duration | None = None) -> Drained:
         """Take nothing new; started calls finish, waiting ones follow their destination's `on_shutdown`.
 
         Waits at most `grace`, by default `DISPATCH_SHUTDOWN_GRACE`, and logs what became of them all. Happens by
         itself when the interpreter exits. Twice is once.
         """
-        _running.discard(self)
+        running.discard(self)
         if grace is None:
             grace = self.settings.shutdown_grace
         deadline = monotonic() + (0 if grace == 0 else as_duration_ns(grace)) / 1e9
@@ -148,9 +155,10 @@ class Dispatcher:
         return self._steps(call, plan, route, size, awaiting=awaiting)
 
     def _plan(self, spec: TaskSpec) -> Plan:
-        plan = self._plans.get(spec)
+        plans = self._plans
+        plan = plans.get(spec)
         if plan is None:
-            plan = self._plans[spec] = self.policy.bind(spec, self.destinations)
+            plan = plans[spec] = self.policy.bind(spec, self.destinations)
         return plan
 
     def _steps(self, call: Call, plan: Plan, route: Route, size: Estimate, *, awaiting: bool) -> Steps:
@@ -207,12 +215,12 @@ class Dispatcher:
             )
 
 
-_running: set[Dispatcher] = set()
+running: Roll[Dispatcher] = Roll()
 """Held until their shutdown: a dispatcher that nobody refers to may still have calls."""
 
 
 def _end_all() -> None:
-    for dispatcher in tuple(_running):
+    for dispatcher in running:
         dispatcher.shutdown()
 
 

@@ -1,0 +1,26 @@
+"""What a transport promises beyond what all of them do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """Read by the conformance suite: each word says which of two behaviours is the right one."""
+
+    survives_restart: bool = False
+    """It takes durable calls. One that does not refuses them with `NotAccepted`."""
+    leaves_process: bool = False
+    """Tasks run in another process."""
+    by_reference: bool = False
+    """A task gets the very objects that the caller passed. Otherwise they make the round trip through JSON, and what
+    JSON cannot carry is refused with `NotSerializable`."""
+    carries_context: bool = False
+    """A task sees the caller's context variables."""
+    runs_apart: bool = False
+    """The caller goes on while the task runs, and calls wait their turn."""
+    can_cancel: bool = False
+    """A call that waits can be kept from running."""
+    can_delay: bool = False
+    """It takes `countdown`. One that does not refuses it with `NotAccepted` or `NotConfigured`."""
