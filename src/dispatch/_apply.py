@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dispatch._call import CallOptions
+from dispatch._requirements import Duration
+from dispatch._units import duration_ns
 
 OURS = ("expires", "headers", "ignore_result", "task_id")
 """Hold on both paths."""
@@ -30,17 +32,25 @@ def call_options(task: str, options: dict[str, Any]) -> CallOptions | None:
             f"{task}.apply_async does not take {', '.join(unknown)}. It takes the requirements (durability, "
             f"latency_budget, only, route_to), {', '.join(OURS)}, and Celery's own {', '.join(CELERYS)}."
         )
-    expires = options.get("expires")
+    expires, headers = options.get("expires"), options.get("headers")
+    task_id = options.get("task_id")
+    if task_id is not None and not (isinstance(task_id, str) and task_id):
+        raise TypeError(f"task_id={task_id!r} is no id: it takes text")
+    if headers is not None and not (isinstance(headers, dict) and all(isinstance(each, str) for each in headers)):
+        raise TypeError(f"headers={headers!r} are no headers: they take a dict with text for keys")
     return CallOptions(
-        task_id=options.get("task_id"),
-        headers=options.get("headers"),
+        task_id=task_id,
+        headers=headers,
         ignore_result=options.get("ignore_result"),
         expires_ns=None if expires is None else _from_now_ns(expires),
         celery={name: options[name] for name in CELERYS if options.get(name) is not None},
     )
 
 
-def _from_now_ns(expires: float | timedelta | datetime) -> int:
+def _from_now_ns(expires: Duration | datetime) -> int:
+    """Nanoseconds from now: a date, or a duration; what is past already expires at once."""
+    if isinstance(expires, str):
+        return duration_ns(expires)
     if isinstance(expires, datetime):
         expires = expires - datetime.now(expires.tzinfo or UTC).replace(tzinfo=expires.tzinfo)
     seconds = expires.total_seconds() if isinstance(expires, timedelta) else float(expires)

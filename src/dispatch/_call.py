@@ -26,6 +26,7 @@ import msgspec
 
 from dispatch._decision import Decision
 from dispatch._ids import IdSpace, here
+from dispatch._log import logger
 from dispatch._outcome import Outcome
 from dispatch._registry import TaskSpec
 from dispatch._turn import Turn
@@ -91,6 +92,12 @@ class Call(msgspec.Struct, eq=False, weakref=True):
         return self.space.text(self.number)
 
     @property
+    def expires_ns(self) -> int | None:
+        """From `delay` on: the shorter of what the task and this call were told."""
+        said = (self.spec.expires_ns, self.options.expires_ns if self.options is not None else None)
+        return min((each for each in said if each is not None), default=None)
+
+    @property
     def foreign(self) -> bool:
         """Whether this call was made by the parent of a fork: nothing here will ever settle it."""
         return self.space is not here.space
@@ -118,7 +125,10 @@ class Call(msgspec.Struct, eq=False, weakref=True):
         if waiters:
             self._waiters = ()
             for wake in waiters:
-                wake()
+                try:
+                    wake()
+                except BaseException:  # noqa: BLE001 - one who fails must not keep the others asleep
+                    logger("call").exception("whoever waited for a call failed when woken", call=self.id)
         return True
 
     def tell(self, wake: Callable[[], object]) -> bool:

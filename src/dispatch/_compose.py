@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from pydantic import SecretStr
 
 from dispatch._log import logger
+from dispatch._turn import Turn
 from dispatch.errors import NotConfigured
 from dispatch.policy import CelerySettings, LocalSettings, Policy, load
 from dispatch.settings import Settings
@@ -49,6 +49,9 @@ def destinations(policy: Policy, celery: CelerySide) -> Mapping[str, Destination
     return made
 
 
+_opening = Turn()
+
+
 class _Room(NamedTuple):
     """What one dispatcher uses of the Celery room."""
 
@@ -64,7 +67,6 @@ class CelerySide:
         """`given` is an app or `"module:attribute"`; without it the settings say, or nobody does."""
         self._settings = settings
         self._given = given
-        self._opening = threading.Lock()
         self._room: _Room | None = None
         self._used = False
         self.configured = not (given is None and settings.celery_app is None and settings.broker_url is None)
@@ -92,13 +94,6 @@ class CelerySide:
         """The Celery task that a dispatch task is registered as."""
         return self.app().tasks[name]
 
-    def recommended(self) -> dict[str, Any]:
-        """What an app on this broker needs for durable calls. Raises `NotConfigured` without a broker."""
-        from dispatch.transports.celery import celery_settings  # noqa: PLC0415 - see the module's first line
-
-        url = _revealed(self._settings.broker_url)
-        return celery_settings(self.app().conf.broker_url if url is None else url)
-
     def destination(self, name: str, settings: CelerySettings) -> Destination:
         """A queue of the app's broker; one that takes nothing where no app was named."""
         if not self.configured:
@@ -124,7 +119,7 @@ class CelerySide:
             self._room.results.close()
 
     def _open(self) -> _Room:
-        with self._opening:
+        with _opening.lock:
             if self._room is None:
                 from dispatch.transports import celery as room  # noqa: PLC0415 - see the module's first line
 
@@ -148,6 +143,13 @@ class CelerySide:
     @property
     def _setting(self) -> str:
         return "configure(celery=…)" if self._given is not None else "DISPATCH_CELERY_APP"
+
+
+def recommended(app: Any) -> dict[str, Any]:
+    """What a Celery app needs for durable calls, on the broker it has."""
+    from dispatch.transports.celery import celery_settings  # noqa: PLC0415 - see the module's first line
+
+    return celery_settings(app.conf.broker_url or "amqp://")
 
 
 def hook_worker(source: Callable[[], AppSource], *, at_end: Callable[[], object]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import threading
 from typing import Any
 
 from dispatch import telemetry
-from dispatch._compose import PolicySource, hook_worker
+from dispatch._compose import PolicySource, hook_worker, recommended
 from dispatch._dispatcher import Dispatcher
 from dispatch._requirements import Duration
 from dispatch.pool import Drained
@@ -34,6 +35,12 @@ _default = _Default()
 def current() -> Dispatcher:
     """The default dispatcher; without `configure`, the first call makes it from the environment."""
     return _default.dispatcher or _make()
+
+
+async def acurrent() -> Dispatcher:
+    """`current` for coroutines: reading policies, and importing Celery, must not stop their loop."""
+    made = _default.dispatcher
+    return made if made is not None else await asyncio.to_thread(_make)
 
 
 def configure(
@@ -70,9 +77,13 @@ def celery_app() -> Any:
     return current().celery.app()
 
 
-def celery_settings() -> dict[str, Any]:
-    """What the workers of your own Celery app need for durable calls: `app.conf.update(dispatch.celery_settings())`."""
-    return current().celery.recommended()
+def celery_settings(app: Any = None) -> dict[str, Any]:
+    """What the workers of your own Celery app need for durable calls.
+
+    `app.conf.update(dispatch.celery_settings(app))`; without `app`, for the app or the broker that is configured.
+    Raises `NotConfigured` where there is neither.
+    """
+    return recommended(current().celery.app() if app is None else app)
 
 
 def expect_worker() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures.thread  # noqa: F401 - it must meet the interpreter's exit; too late, it cannot be imported
 from collections.abc import Generator, Mapping
 from contextvars import copy_context
 from dataclasses import asdict
@@ -28,7 +29,7 @@ from dispatch._units import as_duration_ns
 from dispatch.errors import NotAccepted, OutcomeUnknown, PassedOver, refusal
 from dispatch.policy import Estimate, Explanation, Plan, Policy, Route
 from dispatch.pool import Drained
-from dispatch.settings import Settings
+from dispatch.settings import Settings, read_settings
 from dispatch.transports import Destination, Pending
 
 Args: TypeAlias = tuple[Any, ...]
@@ -55,7 +56,7 @@ class Dispatcher:
         celery: Any = None,
         settings: Settings | None = None,
     ) -> None:
-        self.settings = settings or Settings()
+        self.settings = settings or read_settings()
         self.celery = _compose.CelerySide(self.settings, celery)
         self.policy = _compose.policy_in_force(self.settings, policy, broker=self.celery.configured)
         self.destinations = _compose.destinations(self.policy, self.celery)
@@ -94,9 +95,8 @@ class Dispatcher:
         itself when the interpreter exits. Twice is once.
         """
         running.discard(self)
-        if grace is None:
-            grace = self.settings.shutdown_grace
-        deadline = monotonic() + (0 if grace == 0 else as_duration_ns(grace)) / 1e9
+        wanted = self.settings.shutdown_grace if grace is None else grace
+        deadline = monotonic() + as_duration_ns(wanted, or_none=True) / 1e9
         # Local ones first: a task that is still finishing may have something to publish.
         in_order = sorted(self.destinations.values(), key=lambda each: each.transport != "local")
         ended = [destination.close(max(0.0, deadline - monotonic())) for destination in in_order]
@@ -158,6 +158,8 @@ class Dispatcher:
         plans = self._plans
         plan = plans.get(spec)
         if plan is None:
+            if len(plans) >= _PLANS_KEPT:
+                plans.clear()
             plan = plans[spec] = self.policy.bind(spec, self.destinations)
         return plan
 
@@ -202,6 +204,9 @@ class Dispatcher:
         raise error
 
     def _refuse(self, call: Call, passed: list[PassedOver]) -> NoReturn:
+        unknown = next((each for each in passed if each.why == "unknown"), None)
+        if unknown is not None:
+            self._leave_unknown(call, unknown)  # it may run all the same, whatever the later candidates said
         error = refusal(call.spec.name, passed)
         telemetry.dispatched(call, error)
         raise error
@@ -215,13 +220,19 @@ class Dispatcher:
             )
 
 
+_PLANS_KEPT = 4096
+"""A program that asks for something else at every call must not fill its memory with plans; binding takes 10 µs."""
+
 running: Roll[Dispatcher] = Roll()
 """Held until their shutdown: a dispatcher that nobody refers to may still have calls."""
 
 
 def _end_all() -> None:
     for dispatcher in running:
-        dispatcher.shutdown()
+        try:
+            dispatcher.shutdown()
+        except Exception:  # noqa: BLE001 - the others have calls too
+            logger("shutdown").exception("a dispatcher did not end in order")
 
 
 atexit.register(_end_all)

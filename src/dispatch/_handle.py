@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 import msgspec
 
@@ -15,8 +15,12 @@ from dispatch._outcome import Failure, Outcome, Success
 from dispatch._unread import read
 from dispatch._waiting import Once, block, leave_free
 from dispatch.errors import CallCancelled, CallExpired, CallFailed, HandleLost, WouldBlock
+from dispatch.pool import run_in_place
 
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - short, as it stands in every other signature
+
+_LOOPS_OWN = (StopIteration, asyncio.CancelledError)
+"""Raised through a coroutine, these would end it, or pass for its own cancellation."""
 
 Status: TypeAlias = Literal["waiting", "running", "done", "failed", "cancelled", "expired", "spooled", "unknown"]
 
@@ -82,7 +86,11 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
             if self._call.outcome is None:
                 self._refuse_foreign()
                 yield from leave_free(_Attention(self._call), None).__await__()
-            return self._value(_settled(self._call))
+            outcome = _settled(self._call)
+            if isinstance(outcome, Failure) and isinstance(outcome.error, _LOOPS_OWN):
+                read(self._call)
+                raise CallFailed(f"the task raised {outcome.error!r}, which means something else to an event loop")
+            return self._value(outcome)
         finally:
             del self  # see `_value`
 
@@ -135,6 +143,7 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
         call = self._call
         if call.outcome is not None:
             return self.cancelled()
+        self._refuse_foreign()
         cancelled = Failure(CallCancelled(f"call {call.id} of {call.spec.name} was cancelled before it started"))
         if call.source is None:
             return call.settle(cancelled, unless_running=True)
@@ -150,11 +159,14 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
         def tell() -> None:
             try:
                 callback(self)
-            except Exception:  # noqa: BLE001 - it is the user's code, in somebody else's thread
+            except BaseException:  # noqa: BLE001 - it is the user's code, in somebody else's thread
                 logger("handle").exception("a done callback failed", task=call.spec.name, call=call.id)
 
-        if not _Attention(call).tell(tell):
+        if not attention(self).tell(tell):
             tell()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a handle belongs to its process and cannot be pickled; pass `handle.id`, or the result")
 
     def __repr__(self) -> str:
         call = self._call
@@ -183,6 +195,9 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
                 f"call {call.id} of {call.spec.name} has not finished, and waiting for it here would stop the "
                 "running event loop. Write `await handle` instead of `handle.result()`."
             )
+        if timeout is None and call.source is None and call.stage == "waiting":
+            # A worker that waits for its own pool might wait for itself.
+            run_in_place(call, of=call.decision.destination)
         block(_Attention(call), timeout)
         if call.outcome is None:
             raise TimeoutError(f"call {call.id} of {call.spec.name} has not finished after {timeout} s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -36,9 +37,13 @@ class Registry:
     """The tasks of this process, by name."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self.renew_lock()
         self._specs: dict[str, TaskSpec] = {}
         self._listeners: list[Callable[[TaskSpec], None]] = []
+
+    def renew_lock(self) -> None:
+        # A fork may happen while another thread holds it.
+        self._lock = threading.RLock()
 
     def declare(self, spec: TaskSpec) -> None:
         """Make `spec` known under its name. Raises `ValueError` when another function has that name already."""
@@ -81,3 +86,5 @@ def _place(spec: TaskSpec) -> str:
 
 registry = Registry()
 """The one registry of this process: a task is declared by importing its module."""
+
+os.register_at_fork(after_in_child=registry.renew_lock)

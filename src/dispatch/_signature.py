@@ -16,7 +16,7 @@ def mirror(function: Callable[..., Any]) -> Callable[..., None]:
     `inspect.Signature.bind` takes three.
     """
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = list(inspect.signature(function, follow_wrapped=False).parameters.values())
     except (TypeError, ValueError):
         return _anything  # a builtin that does not tell its signature
     source = f"def mirror({_head(parameters)}): pass"
@@ -28,12 +28,27 @@ def mirror(function: Callable[..., Any]) -> Callable[..., None]:
     return made
 
 
+def refuse_odd_shapes(function: Callable[..., Any]) -> None:
+    """Raises `TypeError` for what can be called and is no task: a method, or a generator."""
+    called = getattr(function, "__qualname__", repr(function))
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{called} is a generator: its body would run when somebody iterates it, not in a worker")
+    inside = called.rpartition("<locals>.")[2]
+    first = next(iter(getattr(getattr(function, "__code__", None), "co_varnames", ())), "")
+    if "." in inside and first in ("self", "cls"):
+        raise TypeError(f"{called} is a method: declare a function, and pass it what it needs of the object")
+
+
 def importable_name(function: Callable[..., Any]) -> tuple[str, bool]:
     """The dotted name under which another process finds `function`, and whether it can.
 
+    Raises `TypeError` for a partial, or another object that has no name of its own.
+
     A program's own module is called `__main__` only in that program; a worker imports it by its file's name.
     """
-    module, qualname = function.__module__, function.__qualname__
+    module, qualname = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if module is None or qualname is None:
+        raise TypeError(f"{function!r} has no name that another process could find: wrap it in a function")
     if module == "__main__":
         main = sys.modules["__main__"]
         spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)

@@ -16,7 +16,7 @@ from dispatch._handle import Handle
 from dispatch._map import asend_each, send_each
 from dispatch._registry import TaskSpec, registry
 from dispatch._requirements import Durability, Duration, Kind, Only, Requirements
-from dispatch._signature import importable_name, mirror
+from dispatch._signature import importable_name, mirror, refuse_odd_shapes
 from dispatch._units import as_duration_ns
 from dispatch.policy import Explanation
 
@@ -65,7 +65,8 @@ class Task(Generic[P, R]):
         entered = ticks()
         spec = self.spec
         spec.signature(*args, **kwargs)
-        return await self._dispatcher().asend(spec, args, kwargs, entered)
+        dispatcher = await _default.acurrent() if self._dispatcher is _default.current else self._dispatcher()
+        return await dispatcher.asend(spec, args, kwargs, entered)
 
     def map(
         self: Callable[Concatenate[A, Q], S], items: Iterable[A], /, *common: Q.args, **common_kwargs: Q.kwargs
@@ -111,6 +112,10 @@ class Task(Generic[P, R]):
         """
         entered = ticks()
         told = call_options(self.name, options)
+        if told is not None and told.celery and "local" in (only, self.spec.requirements.only):
+            raise TypeError(
+                f"{self.name} is pinned to this process, and {', '.join(told.celery)} is Celery's: drop one"
+            )
         task = self.options(
             durability=durability,
             latency_budget=latency_budget,
@@ -163,6 +168,9 @@ class Task(Generic[P, R]):
     def si(self, *args: Any, **kwargs: Any) -> Any:
         """`s` that takes no result of an earlier step."""
         return self._dispatcher().celery.task(self.name).si(*args, **kwargs)
+
+    def __reduce__(self) -> str:
+        return self.spec.function.__qualname__  # pickled by name, like the function that it was
 
     def __repr__(self) -> str:
         return f"<Task {self.name}>"
@@ -234,6 +242,7 @@ def task(
     def declare(function: Callable[P, R]) -> Task[P, R]:
         if not callable(function):
             raise TypeError(f"@dispatch.task decorates a function, not {function!r}")
+        refuse_odd_shapes(function)
         if inspect.iscoroutinefunction(function):
             raise NotImplementedError(
                 f"{function.__qualname__} is a coroutine function; dispatch runs those from the next version on. "

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from math import isfinite
 
 import durationpy
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 _SIZE = TypeAdapter(ByteSize)
+_LONGEST = 10 * 365 * 24 * 3600
 _SIZE_FORM = re.compile(r"\d+(\.\d+)? ?[KMGTPE]?i?B", re.ASCII | re.IGNORECASE)
 _DURATION_FORM = re.compile(r"(\d+(\.\d+)?(ns|us|µs|μs|ms|s|m|h|d|w))+", re.ASCII)
 
@@ -36,12 +36,15 @@ def duration_ns(text: str) -> int:
     raise ValueError(f"{text!r} is not a duration: write a number and a unit, such as 250ms, 2s or 1m30s")
 
 
-def as_duration_ns(value: str | float | timedelta) -> int:
-    """Nanoseconds in a duration from Python code: text with a unit, a number of seconds, or a `timedelta`."""
+def as_duration_ns(value: str | float | timedelta, *, or_none: bool = False) -> int:
+    """Nanoseconds in a duration from Python code: text with a unit, a number of seconds, or a `timedelta`.
+
+    Zero only with `or_none`. Raises `ValueError` with the cure.
+    """
     if isinstance(value, str):
-        return duration_ns(value)
+        return 0 if or_none and value == "0" else duration_ns(value)
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if not (isfinite(seconds) and seconds > 0):
+    if not (0 < seconds < _LONGEST or (or_none and seconds == 0)):
         raise ValueError(f"{value!r} is not a duration: it must be above zero, such as 0.25, '250ms' or a timedelta")
     return round(seconds * 1e9)
 

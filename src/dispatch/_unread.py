@@ -27,10 +27,13 @@ class _Complaint:
     __slots__ = ("call", "key", "read", "text")
 
     def __init__(self, call: Call, error: BaseException) -> None:
+        self.read = False
         self.key = (call.spec.name, type(error).__name__)
         self.call = call.id
-        self.text = str(error)[:200]
-        self.read = False
+        try:
+            self.text = str(error)[:200]
+        except Exception:  # noqa: BLE001 - it is the user's `__str__`
+            self.text = "(its text cannot be had)"
 
     def __del__(self) -> None:
         if self.read:

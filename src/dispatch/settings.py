@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from dispatch._units import as_duration_ns
+from dispatch.errors import NotConfigured
 
 
 class Settings(BaseSettings):
     """Read once, when the dispatcher is made; never at import."""
 
-    model_config = SettingsConfigDict(env_prefix="DISPATCH_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="DISPATCH_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     policy: str | None = Field(
         default=None,
@@ -43,3 +48,27 @@ class Settings(BaseSettings):
         default=Path("traces"),
         description="Where `dispatch.telemetry.setup()` writes trace files and `dispatch traces` looks for them.",
     )
+
+    @field_validator("shutdown_grace")
+    @classmethod
+    def _is_a_duration(cls, value: str) -> str:
+        as_duration_ns(value, or_none=True)
+        return value
+
+    @field_validator("broker_url", "result_backend")
+    @classmethod
+    def _is_an_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and "://" not in value.get_secret_value():
+            raise ValueError("it is no address: write redis://host:6379/0, or amqp://…")
+        return value
+
+
+def read_settings() -> Settings:
+    """The settings of the environment. Raises `NotConfigured`, naming each variable that cannot be used."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = [f"DISPATCH_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()]
+        raise NotConfigured("; ".join(faults)) from None
+    except UnicodeDecodeError as error:
+        raise NotConfigured(f".env in {Path.cwd()} is not UTF-8 text: {error}") from None

@@ -216,3 +216,49 @@ def test_a_shutdown_may_be_told_not_to_wait_at_all(undefined):
     started.wait(5)
 
     assert Drained(left=1) == dispatch.shutdown(0)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DISPATCH_SHUTDOWN_GRACE", "30"),
+        ("DISPATCH_TELEMETRY", "maybe"),
+        ("DISPATCH_BROKER_URL", "localhost"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_told_when_the_dispatcher_is_made(undefined, monkeypatch, variable, value):
+    """By the variable's name, as `NotConfigured`; not at the exit, when calls wait."""
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(dispatch.NotConfigured, match=variable):
+        dispatch.configure()
+
+
+def test_an_empty_variable_is_no_variable(undefined, monkeypatch):
+    """As compose files write `${DISPATCH_BROKER_URL:-}`."""
+    for name in ("BROKER_URL", "POLICY", "TELEMETRY", "SHUTDOWN_GRACE", "CELERY_APP"):
+        monkeypatch.setenv(f"DISPATCH_{name}", "")
+
+    assert 1 == echo.delay(1).result(timeout=5)
+
+
+def test_a_call_of_the_parent_cannot_be_cancelled_in_a_forked_child(dispatcher):
+    """The parent may be running it; `True` would be a lie."""
+    dispatcher()
+    running, waiting = hold.delay(), echo.delay(1)
+    started.wait(5)
+
+    pid = os.fork()
+    if pid == 0:
+        refused = 0
+        for act in (waiting.cancel, lambda: waiting.add_done_callback(print)):
+            try:
+                act()
+            except dispatch.HandleLost:
+                refused += 1
+        os._exit(refused)
+    _, status = os.waitpid(pid, 0)
+    release.set()
+
+    assert 2 == os.waitstatus_to_exitcode(status)
+    assert ("held", 1) == (running.result(timeout=5), waiting.result(timeout=5))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import sys
 import threading
 import traceback
 
@@ -395,3 +396,109 @@ def test_a_coroutine_that_gives_up_waiting_for_room_withdraws_its_call(dispatche
 @dispatch.task
 def note(ran: list) -> None:
     ran.append(1)
+
+
+class Bad(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+
+@dispatch.task
+def raise_bad() -> None:
+    raise Bad
+
+
+def test_an_error_that_has_no_text_is_an_error_all_the_same(dispatcher):
+    """Nothing that a task's exception does keeps its call from ending."""
+    dispatcher()
+
+    with pytest.raises(Bad):
+        raise_bad.delay().result(timeout=5)
+    raise_bad.delay()
+    identity.delay(1).result(timeout=5)
+
+
+def test_a_callback_that_exits_keeps_nobody_waiting(dispatcher, held):
+    """Whoever else waits is woken, whatever a done callback raises."""
+    dispatcher()
+    handle = hold.delay(held)
+    handle.add_done_callback(lambda _: sys.exit(3))
+    threading.Timer(0.02, gates[held].open.set).start()
+
+    assert held == handle.result(timeout=5)
+
+
+@dispatch.task
+def parent(depth: int) -> int:
+    return 0 if depth == 0 else 1 + parent.delay(depth - 1).result()
+
+
+def test_a_task_that_waits_for_its_own_pool_runs_what_it_waits_for(dispatcher):
+    """With every worker waiting, the waiting one lends its thread; no pool waits for itself."""
+    dispatcher(ALONE.format(on_full="block"))
+
+    assert 20 == parent.delay(20).result(timeout=10)
+
+
+@dispatch.task
+def stop_iteration() -> None:
+    raise StopIteration(3)
+
+
+@dispatch.task
+def cancelled() -> None:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("task", [stop_iteration, cancelled])
+def test_what_an_event_loop_would_misread_is_told_as_a_failed_call(dispatcher, task):
+    """Awaited, a task's own `StopIteration` or `CancelledError` is neither an end nor a cancellation."""
+    dispatcher()
+
+    async def main():
+        with pytest.raises(dispatch.CallFailed, match="means something else to an event loop"):
+            await task.delay()
+
+    asyncio.run(main())
+
+
+def test_a_machine_without_threads_is_passed_over_and_nothing_runs_behind_the_callers_back(dispatcher, monkeypatch):
+    """Where no worker can be started the call is not taken; once one runs, it takes what comes."""
+    dispatcher(ALONE.format(on_full="next"))
+    with monkeypatch.context() as none:
+        none.setattr(threading.Thread, "start", _no_more_threads)
+        with pytest.raises(dispatch.NotAccepted):
+            identity.delay(1)
+
+    assert 2 == identity.delay(2).result(timeout=5)
+
+
+def _no_more_threads(_):
+    raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize(("of_task", "of_call"), [("1us", 60), ("1m", "1us")])
+def test_the_shorter_expires_holds(dispatcher, held, of_task, of_call):
+    """The task's and the call's are both promises; a text with a unit is understood in both."""
+    dispatcher(ALONE.format(on_full="block"))
+    running = hold.delay(held)
+    assert gates[held].started.wait(5)
+    late = dispatch.task(name=f"house.late.{of_task}", expires=of_task)(len).apply_async(("x",), expires=of_call)
+    gates[held].open.set()
+    running.result(timeout=5)
+
+    with pytest.raises(dispatch.CallExpired):
+        late.result(timeout=5)
+
+
+def test_requirements_made_up_for_each_call_do_not_fill_the_memory(dispatcher, monkeypatch):
+    """A budget computed anew for each call is natural; plans for all of them are not kept."""
+    from dispatch import _dispatcher
+
+    monkeypatch.setattr(_dispatcher, "_PLANS_KEPT", 10)
+    one = dispatcher()
+
+    for number in range(100):
+        identity.options(latency_budget=1 + number / 1000).delay(number).result(timeout=5)
+
+    assert len(one._plans) <= 10

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import pickle
 import subprocess
 import sys
 
@@ -169,3 +171,82 @@ def test_a_program_s_own_tasks_are_named_as_a_worker_imports_them(tmp_path):
 
     assert "shop.pay True" == out.strip()
     assert "__main__.pay False" == typed.strip()
+
+
+def injected(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function("db", *args, **kwargs)
+
+    return wrapper
+
+
+def test_arguments_are_checked_against_what_is_really_called(dispatcher):
+    """A decorator below ours may supply arguments that the caller does not."""
+    dispatcher()
+
+    @dispatch.task
+    @injected
+    def with_db(db, number):
+        return db, number
+
+    assert ("db", 1) == with_db.delay(1).result(timeout=5) == with_db(1)
+
+
+def counting():
+    yield 1
+
+
+async def acounting():
+    yield 1
+
+
+class Shop:
+    def method(self, number): ...
+
+
+@pytest.mark.parametrize(
+    ("thing", "message"),
+    [
+        (counting, "counting is a generator"),
+        (acounting, "acounting is a generator"),
+        (Shop.method, r"Shop\.method is a method"),
+        (functools.partial(len, ()), "has no name that another process could find"),
+        (3, "decorates a function, not 3"),
+    ],
+)
+def test_what_is_no_function_of_its_own_is_refused_at_the_declaration(thing, message):
+    """A generator would run where it is iterated, a method lacks its object, a partial has no name."""
+    with pytest.raises(TypeError, match=message):
+        dispatch.task(thing)
+
+
+def test_a_task_is_pickled_by_its_name_and_a_handle_not_at_all(dispatcher):
+    """As the function that it was; a handle says why not."""
+    dispatcher()
+
+    assert add is pickle.loads(pickle.dumps(add))
+    with pytest.raises(TypeError, match="belongs to its process"):
+        pickle.dumps(add.delay(1))
+
+
+def test_a_pin_to_this_process_and_a_word_of_celerys_quarrel_aloud(dispatcher):
+    """Neither silently wins."""
+    dispatcher()
+
+    with pytest.raises(TypeError, match="is pinned to this process, and countdown is Celery's"):
+        add.options(only="local").apply_async((1,), countdown=1)
+    with pytest.raises(TypeError, match="is pinned to this process, and queue is Celery's"):
+        add.apply_async((1,), only="local", queue="q")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [({"task_id": 5}, "task_id=5 is no id"), ({"task_id": ""}, "no id"), ({"headers": 5}, "headers=5")],
+)
+def test_options_of_the_wrong_kind_are_refused_by_name(dispatcher, words, message):
+    """At the call, not in a reader thread later."""
+    dispatcher()
+
+    with pytest.raises(TypeError, match=message):
+        add.apply_async((1,), **words)

@@ -6,7 +6,10 @@ import json
 
 import pytest
 
+import dispatch
+from dispatch.policy import parse
 from dispatch.telemetry import traces
+from servers.process import frozen
 
 SHOP = """
 import os, dispatch
@@ -231,3 +234,63 @@ def test_an_app_that_only_the_environment_names_is_found_by_caller_and_worker(pr
         said = shop.run(f"import {shop.name} as shop; print(shop.keep.delay(4).result(timeout=20))", env=named).stdout
 
     assert said.strip() == "8"
+
+
+ODD = """
+import dispatch
+
+app = dispatch.celery_app()
+
+class Kw(Exception):
+    def __init__(self, a, *, b):
+        super().__init__(a)
+
+class Twice(Exception):
+    def __init__(self, a, b):
+        super().__init__(f"{a}{b}")
+
+@dispatch.task
+def odd(which: int) -> None:
+    class Inner(Exception): ...
+    raise (Kw("x", b=1), Twice("x", "y"), Inner("x"))[which]
+"""
+
+
+def test_an_exception_that_cannot_be_rebuilt_is_a_failed_call(project, redis_url):
+    """With its name in the text; never a wrapper of Celery's that nobody catches."""
+    shop = project(ODD, broker_url=redis_url)
+
+    with shop.worker(pool="solo", concurrency=1):
+        said = shop.run(
+            f"import {shop.name} as shop\n"
+            "for which in range(3):\n"
+            "    error = shop.odd.options(only='celery').delay(which).exception(timeout=20)\n"
+            "    print(type(error).__name__, str(error)[:60])\n"
+        ).stdout.splitlines()
+
+    assert ["CallFailed"] * 3 == [line.split()[0] for line in said], said
+    assert all(name in line for name, line in zip(("Kw", "Twice", "Inner"), said, strict=True)), said
+
+
+@dispatch.task(idempotent=True)
+def twice_is_fine(number: int) -> int:
+    return number
+
+
+def test_an_unknown_outcome_stays_unknown_when_nobody_else_takes_the_call(private_redis):
+    """`idempotent` lets the next candidate try; without one, the caller is not told that it will not run."""
+    policy = """
+version: 1
+destinations: {queue: {transport: celery, publish_deadline: 500ms, durability: asserted}}
+defaults: {durability: ephemeral}
+rules: []
+otherwise: {route_to: queue}
+"""
+    settings = dispatch.Settings(broker_url=private_redis.url)
+    with dispatch.Dispatcher(policy=parse(policy), settings=settings) as dispatcher:
+        task = twice_is_fine.using(dispatcher)
+        task.delay(1)
+        with frozen(private_redis.pid), pytest.raises(dispatch.OutcomeUnknown) as caught:
+            task.delay(2)
+
+        assert "unknown" == caught.value.handle._call.stage

@@ -12,7 +12,7 @@ from dispatch.cli._printing import console, print_json, print_line, print_proble
 from dispatch.cli._waterfall import plain
 from dispatch.errors import PolicyError, Problem
 from dispatch.policy import Policy, load
-from dispatch.settings import Settings
+from dispatch.settings import read_settings
 
 
 @click.command()
@@ -54,7 +54,7 @@ def check(*, policies: tuple[str, ...], form: Literal["text", "line"], as_json_:
 
 def _in_force() -> tuple[Policy, str]:
     """The policy that a dispatcher made here and now would have, and why that one."""
-    settings = Settings()
+    settings = read_settings()
     broker = CelerySide(settings).configured
     policy = policy_in_force(settings, None, broker=broker)
     if settings.policy is not None:

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from dispatch._units import show_duration
 from dispatch.cli._waterfall import Waterfall, plain
-from dispatch.settings import Settings
+from dispatch.settings import read_settings
 from dispatch.telemetry.traces import CallRecord, Trace, Traces, calls_of, read
 
 _SWITCH_ON = (
@@ -61,7 +61,7 @@ def _place(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def list_(directory: Path | None, limit: int, *, as_json: bool) -> None:
     """List traces, the newest first."""
-    directory = directory or Settings().trace_dir
+    directory = directory or read_settings().trace_dir
     found = read(directory)
     newest = list(found)[: -limit - 1 : -1]
     _say_what_is_missing(found, directory, err=as_json)
@@ -79,7 +79,7 @@ def list_(directory: Path | None, limit: int, *, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def show(prefix: str, directory: Path | None, *, as_json: bool) -> None:
     """Show one trace across its processes; ID is its id, or as much of its beginning as is unique."""
-    directory = directory or Settings().trace_dir
+    directory = directory or read_settings().trace_dir
     found = read(directory)
     trace = _only(found, prefix, directory)
     _say_what_is_missing(found, directory, err=True)

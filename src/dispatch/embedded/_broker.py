@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dispatch.embedded._server import Server
-from dispatch.settings import Settings
+from dispatch.settings import read_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def broker(directory: str | Path | None = None, *, persist: bool = True) -> Iter
     started here ends here, and with this process at the latest. `directory` and `persist` are for our own
     server: see `Server`. Raises `NotConfigured` with the cure where there is none.
     """
-    configured = Settings().broker_url
+    configured = read_settings().broker_url
     if configured is not None:
         yield Broker(configured.get_secret_value(), "configured")
         return

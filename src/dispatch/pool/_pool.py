@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
+from dispatch._log import logger
 from dispatch.channel import Channel
 from dispatch.errors import ChannelClosed, EndOfChannel, WouldWait
 from dispatch.pool._statistics import Drained, PoolStatistics
@@ -43,19 +44,19 @@ class Pool(Generic[T]):
         self._missing = self.limit
 
     def try_send(self, item: T) -> bool:
-        """Take `item` if there is room at once, and never after `close`."""
+        """Take `item` if there is room at once, and never after `close`, nor where no thread can be had to run it."""
+        if self._missing:
+            self._grow()
+            if not self._workers:
+                return False
         try:
             self._channel.send_nowait(item)
         except (WouldWait, ChannelClosed):
             return False
-        if self._missing:
-            self._grow()
         return True
 
     def send(self, item: T, timeout: float) -> bool:
         """Take `item`, waiting up to `timeout` seconds for room; never after `close`."""
-        if self._missing:
-            self._grow()  # with capacity 0 there is only room when somebody receives
         try:
             self._channel.send(item, timeout)
         except (TimeoutError, ChannelClosed):
@@ -122,8 +123,13 @@ class Pool(Generic[T]):
         with self._growing:
             if not self._missing or self.closed:
                 return
-            worker = Worker(f"dispatch-{self.name}-{len(self._workers) + 1}", self._channel, self._run)
-            worker.start()
+            worker = Worker(self.name, len(self._workers) + 1, self._channel, self._run)
+            try:
+                worker.start()
+            except RuntimeError as error:
+                # The machine gives no more threads. Those that run take the work; the next item tries again.
+                logger("pool").warning("a worker cannot be started", pool=self.name, error=str(error))
+                return
             self._workers.append(worker)
             self._missing -= 1
 

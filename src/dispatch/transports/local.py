@@ -51,7 +51,8 @@ class LocalDestination:
     def unfit(self, durability: Durability) -> PassedOver | None:
         if durability == "ephemeral":
             return None
-        return PassedOver(self.name, "not_durable", "a call that waits in memory dies with the process")
+        cure = "a durable call needs a Celery destination in the policy, and a broker: set DISPATCH_BROKER_URL"
+        return PassedOver(self.name, "not_durable", f"what waits in memory dies with the process; {cure}")
 
     def predicted_start_ns(self) -> int:
         return self._pool.expected_wait_ns()
@@ -128,8 +129,7 @@ class LocalDestination:
         return took
 
     def _expired(self, call: Call) -> bool:
-        limit = call.options.expires_ns if call.options is not None else None
-        limit = call.spec.expires_ns if limit is None else limit
+        limit = call.expires_ns
         if limit is None or call.taken - call.entered <= limit:
             return False
         late = f"call {call.id} of {call.spec.name} had waited {(call.taken - call.entered) / 1e9:.3g} s"

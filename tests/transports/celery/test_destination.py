@@ -170,6 +170,14 @@ def test_explaining_encodes_as_sending_does(caller):
 def brew(leaf, water, *rest, sugar=None): ...
 
 
+def test_what_the_workers_would_throw_away_is_not_sent(caller):
+    """An app that accepts JSON alone gets no pickle, however well it encodes here."""
+    passed = caller.send(caller.call(1, options=CallOptions(celery={"serializer": "pickle"})))
+
+    assert "cannot_carry" == passed.why
+    assert "accept_content has no application/x-python-serialize" in passed.detail
+
+
 # A caller that leaves --------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import msgspec
 from celery import Celery
+from kombu.serialization import prepare_accept_content
 
 from dispatch._call import Source
 from dispatch._log import logger
@@ -27,6 +28,8 @@ class Way(msgspec.Struct, frozen=True, eq=False):
     system: str
     """The broker's name in OpenTelemetry's words."""
     default_queue: str
+    accepted: frozenset[str]
+    """The content types that its workers take; they throw away what has another."""
 
 
 class Broker:
@@ -85,9 +88,10 @@ class Broker:
         if app is None:
             return None
         default_queue: str = app.conf.task_default_queue
+        accepted = frozenset(_content_types(app.conf.accept_content))
         # Not a closure over this broker: the publisher's thread would keep it, and itself, alive for ever.
         publisher = Publisher(partial(load, app, self._seconds or _SECONDS))
-        way = Way(app, publisher, messaging_system(app), default_queue)
+        way = Way(app, publisher, messaging_system(app), default_queue, accepted)
         way.publisher.queues.update(queue or default_queue for queue in self._queues)
         with _turn.lock:
             # Two threads may have come here together: neither publisher has started anything yet.
@@ -101,4 +105,5 @@ class Broker:
         return f"<Broker {self._way.system if self._way else 'not yet known'}>"
 
 
+_content_types: Callable[..., set[str]] = prepare_accept_content
 _turn = Turn()

@@ -84,6 +84,8 @@ class CeleryDestination:
             body = self._encoded(call)
         except Uncarried as error:
             return error.passed(self.name)
+        if body.content_type not in way.accepted:
+            return PassedOver(self.name, "cannot_carry", f"the app's accept_content has no {body.content_type}")
         call.serialized = ticks()
         queue = self._settings.queue or way.default_queue
         publication = telemetry.publishing(call, queue=queue, system=way.system, size=body.size)
@@ -129,7 +131,7 @@ class CeleryDestination:
         return encode(call.args, call.kwargs, call.spec.function, options.celery.get("serializer") or "json")
 
     def _submitted(self, call: Call, body: Body, way: Way, queue: str, headers: dict[str, str]) -> Ticket:
-        said = (self._settings.expires_ns, call.spec.expires_ns, call.options.expires_ns if call.options else None)
+        said = (self._settings.expires_ns, call.expires_ns)
         message = message_of(
             call,
             body,

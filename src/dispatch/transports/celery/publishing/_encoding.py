@@ -60,7 +60,7 @@ def encode(
     except SerializerNotInstalled as error:
         raise Uncarried("serializer", str(error)) from error
     except EncodeError as error:
-        raise _uncarried(args, kwargs, function, serializer) from error
+        raise _uncarried(args, kwargs, function, serializer, str(error)) from error
     body = Body(plain)
     body.text, body.content_type, body.content_encoding = text, content_type, content_encoding
     return body
@@ -73,7 +73,11 @@ def check(name: str, value: Any) -> None:
 
 
 def _uncarried(
-    args: tuple[Any, ...], kwargs: Mapping[str, Any], function: Callable[..., Any] | None, serializer: str
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    function: Callable[..., Any] | None,
+    serializer: str,
+    reason: str,
 ) -> Uncarried:
     for name, value in _named(args, kwargs, function):
         if not _travels(value, serializer):
@@ -81,8 +85,8 @@ def _uncarried(
             holds = "" if within is value else f", and holds a value of type {_type(within)}"
             return Uncarried(
                 name,
-                f"argument {name!r} is of type {_type(value)}{holds}: {serializer} cannot carry that. Pass text, "
-                'numbers, lists or dicts, such as an id to look it up by; or keep the task here with only="local"',
+                f"argument {name!r} is of type {_type(value)}{holds}: {serializer} cannot carry that "
+                f"({reason}). Pass text, numbers, lists or dicts, such as an id to look it up by",
             )
     return Uncarried(None, f"the arguments together are more than {serializer} can carry")
 

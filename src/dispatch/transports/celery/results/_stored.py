@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from celery import states
 from celery.exceptions import SecurityError, TaskRevokedError, WorkerLostError
+from celery.utils.serialization import UnpickleableExceptionWrapper
 from kombu.exceptions import ContentDisallowed, DecodeError
 
 from dispatch._outcome import Failure, Outcome, Success
@@ -65,6 +66,8 @@ def _is_its_own(error: BaseException) -> bool:
     Celery makes a class of the same name where the real one is not loaded, and a bare `Exception` with the
     class in its text where the arguments do not fit the constructor.
     """
+    if isinstance(error, UnpickleableExceptionWrapper):
+        return False
     if type(error) is Exception and str(error).startswith("<class '"):
         return False
     found: Any = sys.modules.get(type(error).__module__)
@@ -76,6 +79,6 @@ def _is_its_own(error: BaseException) -> bool:
 def _told(error: object) -> str:
     if not isinstance(error, BaseException):
         return f"the task failed with {error!r}"
-    if type(error) is Exception:
+    if type(error) is Exception or isinstance(error, UnpickleableExceptionWrapper):
         return f"the task raised {error}"
     return f"the task raised {type(error).__name__}: {error}"
