@@ -13,7 +13,7 @@ from dispatch._decision import Decision
 from dispatch._log import logger
 from dispatch._outcome import Failure, Outcome, Success
 from dispatch._unread import read
-from dispatch._waiting import block, leave_free
+from dispatch._waiting import arrival, block, leave_free
 from dispatch.errors import CallCancelled, CallExpired, CallFailed, HandleLost, WouldBlock
 
 R = TypeVar("R")
@@ -79,12 +79,25 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
     def __await__(self) -> Generator[Any, None, R]:
         """`await handle` is `result()` that leaves the event loop free. Cancelling the wait leaves the call alone."""
         try:
-            if self._call.outcome is None:
-                self._refuse_foreign()
-                yield from leave_free(_Attention(self._call), None).__await__()
-            return self._value(_settled(self._call))
+            call = self._call
+            if call.outcome is None:
+                if call.foreign:
+                    self._refuse_foreign()
+                if call.source is not None:
+                    yield from leave_free(_Attention(call), None).__await__()
+                else:
+                    arrived, wake = arrival()
+                    if call.tell(wake):
+                        try:
+                            yield from arrived
+                        except BaseException:
+                            call.forget(wake)
+                            raise
+            outcome = call.outcome
+            return outcome.value if type(outcome) is Success else self._value(_settled(call))
         finally:
-            del self  # see `_value`
+            outcome = None
+            del self, call  # see `_value`
 
     # ---- looking at it
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Generic, ParamSpec, Protocol, cast, overload
+
+from typing_extensions import TypeVar
 
 from dispatch import _default
 from dispatch._apply import call_options
@@ -20,18 +22,20 @@ from dispatch.policy import Explanation
 
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C", default=R)
+"""What a plain call gives: `R` itself, or of a coroutine function the coroutine that gives it."""
 
 _VARIANTS_KEPT = 64
 """Variants made by `options` are remembered, so that a call site that repeats itself binds only once."""
 
 
-class Task(Generic[P, R]):
+class Task(Generic[P, R, C]):
     """A function that can also be sent: called plainly it runs here and now, with `delay` it is routed."""
 
     def __init__(self, spec: TaskSpec, through: Callable[[], Dispatcher] = _default.current) -> None:
         self.spec = spec
         self._dispatcher = through
-        self._variants: dict[Requirements, Task[P, R]] = {}
+        self._variants: dict[Requirements, Task[P, R, C]] = {}
         functools.update_wrapper(self, spec.function)
 
     @property
@@ -39,9 +43,9 @@ class Task(Generic[P, R]):
         """The registered, dotted name, the same in every process."""
         return self.spec.name
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the function here and now, as if it were not a task."""
-        result: R = self.spec.function(*args, **kwargs)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
+        """Run the function here and now, as if it were not a task: a coroutine function gives its coroutine."""
+        result: C = self.spec.function(*args, **kwargs)
         return result
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
@@ -99,7 +103,7 @@ class Task(Generic[P, R]):
         latency_budget: Duration | None = None,
         only: Only | None = None,
         route_to: str | None = None,
-    ) -> Task[P, R]:
+    ) -> Task[P, R, C]:
         """The same task with other requirements: `thumbnail.options(latency_budget="10ms").delay(image, 64)`.
 
         A durability that was asked for earlier is never lowered. Raises `ValueError` naming the parameter.
@@ -115,7 +119,7 @@ class Task(Generic[P, R]):
                 self._variants[wanted] = known
         return known
 
-    def using(self, dispatcher: Dispatcher) -> Task[P, R]:
+    def using(self, dispatcher: Dispatcher) -> Task[P, R, C]:
         """The same task, sent through `dispatcher` instead of the default one."""
         return Task(self.spec, lambda: dispatcher)
 
@@ -143,10 +147,21 @@ def _with_requirements(spec: TaskSpec, requirements: Requirements) -> TaskSpec:
     return TaskSpec(
         name=spec.name, function=spec.function, signature=spec.signature, requirements=requirements, kind=spec.kind,
         tags=spec.tags, result=spec.result, idempotent=spec.idempotent, expires_ns=spec.expires_ns,
-        importable=spec.importable,
+        coroutine=spec.coroutine, importable=spec.importable,
     )  # fmt: skip
 
 
+class _Declare(Protocol):
+    """What `task` gives when it is called with words first. The function's own type says which task it becomes."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
+
+
+@overload
+def task(function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
 @overload
 def task(function: Callable[P, R], /) -> Task[P, R]: ...
 @overload
@@ -164,11 +179,11 @@ def task(
     retry: object = None,
     timeout: Duration | None = None,
     bind: bool = False,
-) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+) -> _Declare: ...
 
 
 def task(
-    function: Callable[P, R] | None = None,
+    function: Callable[..., Any] | None = None,
     /,
     *,
     name: str | None = None,
@@ -183,12 +198,12 @@ def task(
     retry: object = None,
     timeout: Duration | None = None,
     bind: bool = False,
-) -> Task[P, R] | Callable[[Callable[P, R]], Task[P, R]]:
+) -> Task[..., Any] | _Declare:
     """Declare a task: `@dispatch.task`, or `@dispatch.task(durability="durable", latency_budget="2s")`.
 
     `durability`      `"ephemeral"` may be lost, `"durable"` runs at least once; unset: the policy says.
     `latency_budget`  the longest acceptable time to the task's first line; it ranks the candidates.
-    `kind`            `"io"` (default) or `"cpu"`; rules match it.
+    `kind`            `"io"`, `"cpu"`, or `"async"`, the default of coroutine functions; rules match it.
     `tags`            words that rules match.
     `only`            `"local"` or `"celery"`: keep the candidates of that transport.
     `expires`         a call that has waited longer does not run.
@@ -202,32 +217,29 @@ def task(
     if kind not in (None, "io", "cpu", "async"):
         raise ValueError(f"kind={kind!r} is not known: it takes 'io', 'cpu' or 'async'")
 
-    def declare(function: Callable[P, R]) -> Task[P, R]:
+    def declare(function: Callable[..., Any]) -> Task[..., Any]:
         if not callable(function):
             raise TypeError(f"@dispatch.task decorates a function, not {function!r}")
-        if inspect.iscoroutinefunction(function):
-            raise NotImplementedError(
-                f"{function.__qualname__} is a coroutine function; dispatch runs those from the next version on. "
-                "Declare a plain function, and call asyncio.run inside it if you must."
-            )
+        coroutine = inspect.iscoroutinefunction(function)
         found, importable = importable_name(function)
         spec = TaskSpec(
             name=name or found,
             function=function,
             signature=mirror(function),
             requirements=requirements,
-            kind=kind or "io",
+            kind=kind or ("async" if coroutine else "io"),
             tags=frozenset([tags] if isinstance(tags, str) else tags),
             result=result,
             idempotent=idempotent,
             expires_ns=None if expires is None else as_duration_ns(expires),
+            coroutine=coroutine,
             importable=importable,
         )
         registry.declare(spec)
         _default.expect_worker()
         return Task(spec)
 
-    return declare if function is None else declare(function)
+    return cast("_Declare", declare) if function is None else declare(function)
 
 
 def explain(task: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> Explanation:
