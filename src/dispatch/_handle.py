@@ -10,6 +10,7 @@ import msgspec
 
 from dispatch._call import Call
 from dispatch._decision import Decision
+from dispatch._ids import here
 from dispatch._log import logger
 from dispatch._outcome import Failure, Outcome, Success
 from dispatch._unread import read
@@ -81,7 +82,7 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
         try:
             call = self._call
             if call.outcome is None:
-                if call.foreign:
+                if call.space is not here.space:  # `call.foreign`, written out
                     self._refuse_foreign()
                 if call.source is not None:
                     yield from leave_free(_Attention(call), None).__await__()

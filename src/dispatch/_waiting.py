@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from asyncio import _get_running_loop
+from asyncio import Future, _get_running_loop, get_running_loop
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -52,13 +52,13 @@ async def leave_free(for_what: Once, timeout: float | None) -> None:  # noqa: AS
             for_what.forget(wake)
 
 
-def arrival() -> tuple[asyncio.Future[None], Callable[[], object]]:
+def arrival() -> tuple[Future[None], Callable[[], object]]:
     """A future of the running loop, and what makes it arrive, from any thread.
 
     The parts of `leave_free` for an `__await__` that is in a hurry: in the loop itself nobody is woken from afar,
     and each coroutine on the way would cost a twentieth of an awaited call.
     """
-    arrived: asyncio.Future[None] = asyncio.Future(loop=asyncio.get_running_loop())
+    arrived: Future[None] = Future(loop=get_running_loop())
     return arrived, partial(_wake, arrived)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from asyncio import _get_running_loop
+from asyncio import _get_running_loop, get_running_loop
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -111,11 +111,11 @@ class CallersLoop(Generic[T]):
 
     def ended(self, item: T, took_ns: int) -> None:
         """The last word of each item's task. A callback after its end would cost a turn of the loop."""
-        lane = self._lanes[asyncio.get_running_loop()]
+        lane = self._lanes[get_running_loop()]
         lane.running.pop(item).remove_done_callback(self._on_broken_off)
         self._finished += 1
-        self._service_ns += (took_ns - self._service_ns) / SMOOTHING
         if lane.waiting or lane.hoping or self.closed:
+            self._service_ns += (took_ns - self._service_ns) / SMOOTHING
             self._go_on(lane)
 
     def send(self, item: T, _timeout: float) -> bool:
