@@ -126,7 +126,7 @@ class LocalDestination:
         return True
 
     def _try_now(self, call: Call) -> bool:
-        return self._pool_of(call).try_send(call)
+        return (self._loop if call.spec.coroutine else self._pool).try_send(call)
 
     def _pool_of(self, call: Call) -> Pool[Call] | Loop:
         return self._loop if call.spec.coroutine else self._pool
