@@ -18,6 +18,7 @@ from dispatch._completed import as_completed as as_completed
 from dispatch._decision import Decision as Decision
 from dispatch._decision import Reason as Reason
 from dispatch._decision import Why as Why
+from dispatch._decorator import task as task
 from dispatch._default import celery_app as celery_app
 from dispatch._default import celery_settings as celery_settings
 from dispatch._default import configure as configure
@@ -28,7 +29,6 @@ from dispatch._group import gather as gather
 from dispatch._handle import Handle as Handle
 from dispatch._task import Task as Task
 from dispatch._task import explain as explain
-from dispatch._task import task as task
 from dispatch.channel import Channel as Channel
 from dispatch.errors import CallCancelled as CallCancelled
 from dispatch.errors import CallExpired as CallExpired

@@ -10,10 +10,11 @@ import msgspec
 
 from dispatch._call import Call
 from dispatch._decision import Decision
+from dispatch._ids import here
 from dispatch._log import logger
 from dispatch._outcome import Failure, Outcome, Success
 from dispatch._unread import read
-from dispatch._waiting import Once, block, leave_free
+from dispatch._waiting import Once, arrival, block, leave_free
 from dispatch.errors import CallCancelled, CallExpired, CallFailed, HandleLost, WouldBlock
 from dispatch.pool import run_in_place
 
@@ -83,16 +84,25 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
     def __await__(self) -> Generator[Any, None, R]:
         """`await handle` is `result()` that leaves the event loop free. Cancelling the wait leaves the call alone."""
         try:
-            if self._call.outcome is None:
-                self._refuse_foreign()
-                yield from leave_free(_Attention(self._call), None).__await__()
-            outcome = _settled(self._call)
-            if isinstance(outcome, Failure) and isinstance(outcome.error, _LOOPS_OWN):
-                read(self._call)
-                raise CallFailed(f"the task raised {outcome.error!r}, which means something else to an event loop")
-            return self._value(outcome)
+            call = self._call
+            if call.outcome is None:
+                if call.space is not here.space:  # `call.foreign`, written out
+                    self._refuse_foreign()
+                if call.source is not None:
+                    yield from leave_free(_Attention(call), None).__await__()
+                else:
+                    arrived, wake = arrival()
+                    if call.tell(wake):
+                        try:
+                            yield from arrived
+                        except BaseException:
+                            call.forget(wake)
+                            raise
+            outcome = call.outcome
+            return outcome.value if type(outcome) is Success else self._awaited(_settled(call))
         finally:
-            del self  # see `_value`
+            outcome = None
+            del self, call  # see `_value`
 
     # ---- looking at it
 
@@ -186,6 +196,15 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
             # The error's traceback leads to the frames that it passes on its way up. A frame that still knew the
             # handle, or the outcome, would close a circle around every failure.
             del outcome, self
+
+    def _awaited(self, outcome: Outcome) -> R:
+        if isinstance(outcome, Failure) and isinstance(outcome.error, _LOOPS_OWN):
+            read(self._call)
+            raise CallFailed(f"the task raised {outcome.error!r}, which means something else to an event loop")
+        try:
+            return self._value(outcome)
+        finally:
+            del self, outcome  # see `_value`
 
     def _wait(self, timeout: float | None) -> Outcome:
         call = self._call

@@ -29,6 +29,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     result: bool = True
     idempotent: bool = False
     expires_ns: int | None = None
+    coroutine: bool = False
+    """Whether calling the function gives a coroutine: it needs an event loop, wherever it runs."""
     importable: bool = True
     """Whether another process finds the function by importing its module."""
 

@@ -1,11 +1,12 @@
-"""The decorator. A task is the function it was, plus the ways to send a call of it somewhere."""
+"""A task: the function it was, plus the ways to send a call of it somewhere."""
 
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import AsyncIterable, Callable, Iterable
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+from typing import Any, Concatenate, Generic, ParamSpec, cast, overload
+
+from typing_extensions import TypeVar
 
 from dispatch import _default
 from dispatch._apply import call_options
@@ -14,10 +15,8 @@ from dispatch._dispatcher import Dispatcher
 from dispatch._group import Group
 from dispatch._handle import Handle
 from dispatch._map import asend_each, send_each
-from dispatch._registry import TaskSpec, registry
-from dispatch._requirements import Durability, Duration, Kind, Only, Requirements
-from dispatch._signature import importable_name, mirror, refuse_odd_shapes
-from dispatch._units import as_duration_ns
+from dispatch._registry import TaskSpec
+from dispatch._requirements import Durability, Duration, Only, Requirements
 from dispatch.policy import Explanation
 
 P = ParamSpec("P")
@@ -25,18 +24,20 @@ R = TypeVar("R")
 S = TypeVar("S")
 A = TypeVar("A")
 Q = ParamSpec("Q")
+C = TypeVar("C", default=R)
+"""What a plain call gives: `R` itself, or of a coroutine function the coroutine that gives it."""
 
 _VARIANTS_KEPT = 64
 """Variants made by `options` are remembered, so that a call site that repeats itself binds only once."""
 
 
-class Task(Generic[P, R]):
+class Task(Generic[P, R, C]):
     """A function that can also be sent: called plainly it runs here and now, with `delay` it is routed."""
 
     def __init__(self, spec: TaskSpec, through: Callable[[], Dispatcher] = _default.current) -> None:
         self.spec = spec
         self._dispatcher = through
-        self._variants: dict[Requirements, Task[P, R]] = {}
+        self._variants: dict[Requirements, Task[P, R, C]] = {}
         functools.update_wrapper(self, spec.function)
 
     @property
@@ -44,9 +45,9 @@ class Task(Generic[P, R]):
         """The registered, dotted name, the same in every process."""
         return self.spec.name
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the function here and now, as if it were not a task."""
-        result: R = self.spec.function(*args, **kwargs)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
+        """Run the function here and now, as if it were not a task: a coroutine function gives its coroutine."""
+        result: C = self.spec.function(*args, **kwargs)
         return result
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
@@ -68,27 +69,49 @@ class Task(Generic[P, R]):
         dispatcher = await _default.acurrent() if self._dispatcher is _default.current else self._dispatcher()
         return await dispatcher.asend(spec, args, kwargs, entered)
 
+    @overload
+    def map(  # type: ignore[misc] # a task of coroutines is such a callable, and mypy cannot know which is one
+        self: Callable[Concatenate[A, Q], Coroutine[Any, Any, S]],
+        items: Iterable[A],
+        /,
+        *common: Q.args,
+        **common_kwargs: Q.kwargs,
+    ) -> Group[S]: ...
+    @overload
     def map(
         self: Callable[Concatenate[A, Q], S], items: Iterable[A], /, *common: Q.args, **common_kwargs: Q.kwargs
-    ) -> Group[S]:
+    ) -> Group[S]: ...
+    def map(self: Any, items: Iterable[Any], /, *common: Any, **common_kwargs: Any) -> Group[Any]:
         """`delay` for each item, with `common` behind it: `thumbnail.map(images, width=64).results()`.
 
         Items are drawn one at a time, so back pressure reaches whoever makes them. Raises what `delay` raises when
         nothing was sent yet, else `PartlySent`, whose `sent` is the group of what was.
         """
-        # `self` as a callable: through `Task[Concatenate[A, Q], S]` mypy would leave the items unchecked.
-        task = cast("Task[..., S]", self)
+        # `self` as a callable, above: through `Task[Concatenate[A, Q], S]` mypy would leave the items unchecked.
+        task = cast("Task[..., Any]", self)
         return send_each(task._dispatcher().send, task.spec, items, common, common_kwargs)  # noqa: SLF001
 
+    @overload
+    async def amap(  # type: ignore[misc] # see `map`
+        self: Callable[Concatenate[A, Q], Coroutine[Any, Any, S]],
+        items: Iterable[A] | AsyncIterable[A],
+        /,
+        *common: Q.args,
+        **common_kwargs: Q.kwargs,
+    ) -> Group[S]: ...
+    @overload
     async def amap(
         self: Callable[Concatenate[A, Q], S],
         items: Iterable[A] | AsyncIterable[A],
         /,
         *common: Q.args,
         **common_kwargs: Q.kwargs,
-    ) -> Group[S]:
+    ) -> Group[S]: ...
+    async def amap(
+        self: Any, items: Iterable[Any] | AsyncIterable[Any], /, *common: Any, **common_kwargs: Any
+    ) -> Group[Any]:
         """`map` that never blocks the event loop, however many items there are; draws from `async` iterables too."""
-        task = cast("Task[..., S]", self)  # see `map`
+        task = cast("Task[..., Any]", self)
         asend = task._dispatcher().asend  # noqa: SLF001
         return await asend_each(asend, task.spec, items, common, common_kwargs)
 
@@ -133,7 +156,7 @@ class Task(Generic[P, R]):
         latency_budget: Duration | None = None,
         only: Only | None = None,
         route_to: str | None = None,
-    ) -> Task[P, R]:
+    ) -> Task[P, R, C]:
         """The same task with other requirements: `thumbnail.options(latency_budget="10ms").delay(image, 64)`.
 
         A durability that was asked for earlier is never lowered. Raises `ValueError` naming the parameter.
@@ -149,7 +172,7 @@ class Task(Generic[P, R]):
                 self._variants[wanted] = known
         return known
 
-    def using(self, dispatcher: Dispatcher) -> Task[P, R]:
+    def using(self, dispatcher: Dispatcher) -> Task[P, R, C]:
         """The same task, sent through `dispatcher` instead of the default one."""
         return Task(self.spec, lambda: dispatcher)
 
@@ -180,92 +203,8 @@ def _with_requirements(spec: TaskSpec, requirements: Requirements) -> TaskSpec:
     return TaskSpec(
         name=spec.name, function=spec.function, signature=spec.signature, requirements=requirements, kind=spec.kind,
         tags=spec.tags, result=spec.result, idempotent=spec.idempotent, expires_ns=spec.expires_ns,
-        importable=spec.importable,
+        coroutine=spec.coroutine, importable=spec.importable,
     )  # fmt: skip
-
-
-@overload
-def task(function: Callable[P, R], /) -> Task[P, R]: ...
-@overload
-def task(
-    *,
-    name: str | None = None,
-    durability: Durability | None = None,
-    latency_budget: Duration | None = None,
-    kind: Kind | None = None,
-    tags: Iterable[str] = (),
-    only: Only | None = None,
-    expires: Duration | None = None,
-    result: bool = True,
-    idempotent: bool = False,
-    retry: object = None,
-    timeout: Duration | None = None,
-    bind: bool = False,
-) -> Callable[[Callable[P, R]], Task[P, R]]: ...
-
-
-def task(
-    function: Callable[P, R] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    durability: Durability | None = None,
-    latency_budget: Duration | None = None,
-    kind: Kind | None = None,
-    tags: Iterable[str] = (),
-    only: Only | None = None,
-    expires: Duration | None = None,
-    result: bool = True,
-    idempotent: bool = False,
-    retry: object = None,
-    timeout: Duration | None = None,
-    bind: bool = False,
-) -> Task[P, R] | Callable[[Callable[P, R]], Task[P, R]]:
-    """Declare a task: `@dispatch.task`, or `@dispatch.task(durability="durable", latency_budget="2s")`.
-
-    `durability`      `"ephemeral"` may be lost, `"durable"` runs at least once; unset: the policy says.
-    `latency_budget`  the longest acceptable time to the task's first line; it ranks the candidates.
-    `kind`            `"io"` (default) or `"cpu"`; rules match it.
-    `tags`            words that rules match.
-    `only`            `"local"` or `"celery"`: keep the candidates of that transport.
-    `expires`         a call that has waited longer does not run.
-    `result=False`    nobody will ask for the result on Celery, so that none is stored.
-    `idempotent`      running twice does no harm: after an unknown outcome the next candidate is taken.
-
-    Raises `ValueError` or `TypeError` naming the parameter, here and not at the first call.
-    """
-    _refuse_what_is_not_built(retry=retry, timeout=timeout, bind=bind)
-    requirements = Requirements.of(durability=durability, latency_budget=latency_budget, only=only)
-    if kind not in (None, "io", "cpu", "async"):
-        raise ValueError(f"kind={kind!r} is not known: it takes 'io', 'cpu' or 'async'")
-
-    def declare(function: Callable[P, R]) -> Task[P, R]:
-        if not callable(function):
-            raise TypeError(f"@dispatch.task decorates a function, not {function!r}")
-        refuse_odd_shapes(function)
-        if inspect.iscoroutinefunction(function):
-            raise NotImplementedError(
-                f"{function.__qualname__} is a coroutine function; dispatch runs those from the next version on. "
-                "Declare a plain function, and call asyncio.run inside it if you must."
-            )
-        found, importable = importable_name(function)
-        spec = TaskSpec(
-            name=name or found,
-            function=function,
-            signature=mirror(function),
-            requirements=requirements,
-            kind=kind or "io",
-            tags=frozenset([tags] if isinstance(tags, str) else tags),
-            result=result,
-            idempotent=idempotent,
-            expires_ns=None if expires is None else as_duration_ns(expires),
-            importable=importable,
-        )
-        registry.declare(spec)
-        _default.expect_worker()
-        return Task(spec)
-
-    return declare if function is None else declare(function)
 
 
 def explain(task: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> Explanation:
@@ -274,14 +213,3 @@ def explain(task: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> Explanatio
     Raises `TypeError` when the arguments do not fit the signature.
     """
     return task.explain(*args, **kwargs)
-
-
-def _refuse_what_is_not_built(*, retry: object, timeout: object, bind: bool) -> None:
-    if retry is not None:
-        raise NotImplementedError("retry= comes with the next version of dispatch; until then, retry inside the task")
-    if timeout is not None:
-        raise NotImplementedError("timeout= comes with the next version of dispatch; until then, bound the work itself")
-    if bind:
-        raise TypeError(
-            "bind=True is Celery's: a dispatch task has no `self`. Drop it, and the first parameter with it"
-        )

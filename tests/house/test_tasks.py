@@ -113,14 +113,6 @@ def test_what_the_decorator_cannot_do_is_said_at_the_declaration(words, error, m
         dispatch.task(**words)(len)
 
 
-def test_a_coroutine_function_is_refused_until_loops_exist():
-    """Not accepted and left unawaited."""
-    with pytest.raises(NotImplementedError, match="is a coroutine function"):
-
-        @dispatch.task
-        async def notify() -> None: ...
-
-
 def test_options_makes_a_variant_once_and_leaves_the_task_alone():
     """The same words give the same variant, so that a call site binds once."""
     variant = add.options(latency_budget="10ms")

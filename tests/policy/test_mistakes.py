@@ -117,8 +117,13 @@ TABLE = [
     ),
     # What the grammar has and this version does not do.
     (local("runner: «process»"), "not-available", "send `kind: cpu` calls to a celery destination"),
-    (local("runner: «asyncio»"), "not-available", "tasks run in threads"),
-    (local("«loop»: caller"), "not-available", "comes with a later version of dispatch"),
+    # Keys that do not go together; the place is the whole destination's.
+    (
+        changed("{transport: local}", "«{transport: local, runner: asyncio, on_full: caller_runs}»"),
+        "no-caller-runs",
+        "Write `block`, `next` or `reject`",
+    ),
+    (changed("{transport: local}", "«{transport: local, loop: caller}»"), "no-loop", "only with `runner: asyncio`"),
     (local("«max_bytes»: 64MiB"), "not-available", "`capacity` bounds"),
     (local("on_shutdown: «hand_over»"), "not-available", "write `finish` or `drop`"),
     (local("«max_tasks_per_child»: 10"), "not-available", "remove it"),

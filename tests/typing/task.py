@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from collections.abc import Coroutine
+from typing import Any, assert_type
 
 import dispatch
 
@@ -71,3 +72,43 @@ def group_mistakes() -> None:
     thumbnail.map([b""])  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     thumbnail.map([b""], width="x")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     dispatch.gather(1)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+@dispatch.task
+async def notify(user: int) -> str:
+    return str(user)
+
+
+@dispatch.task(kind="async", tags=["mail"])
+async def remind(user: int, *, again: bool = False) -> None: ...
+
+
+async def coroutine_calls() -> None:
+    assert_type(await notify(1), str)
+    later: Coroutine[Any, Any, str] = notify(1)
+    assert_type(await later, str)
+    assert_type(notify.delay(1), dispatch.Handle[str])
+    assert_type(await notify.delay(1), str)
+    assert_type(remind.delay(1, again=True), dispatch.Handle[None])
+    assert_type(await remind.adelay(1), dispatch.Handle[None])
+    assert_type(notify.options(latency_budget="10ms").delay(1), dispatch.Handle[str])
+    assert_type(await notify.options(latency_budget="10ms")(1), str)
+    assert_type(dispatch.explain(notify, 1), dispatch.Explanation)
+
+
+async def coroutine_groups() -> None:
+    assert_type(notify.map([1, 2]), dispatch.Group[str])
+    assert_type(await notify.amap([1, 2]), dispatch.Group[str])
+
+
+def coroutine_mistakes() -> None:
+    notify.delay("x")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    remind.delay(1, "again")  # type: ignore[call-arg, arg-type] # pyright: ignore[reportCallIssue]
+
+
+def written_out(one: dispatch.Task[[bytes, int], bytes], two: dispatch.Task[[int], str, Any]) -> None:
+    assert_type(one.delay(b"", 1), dispatch.Handle[bytes])
+    assert_type(two.delay(1), dispatch.Handle[str])
+
+
+written_out(thumbnail, notify)

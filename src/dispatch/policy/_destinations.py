@@ -30,6 +30,18 @@ class LocalSettings(Shape):
     max_tasks_per_child: Annotated[int, counted(1, 10**9)] | None = None
     max_memory_per_child: Size | None = None
 
+    @model_validator(mode="after")
+    def _suits_its_runner(self) -> LocalSettings:
+        if self.runner == "asyncio" and self.on_full == "caller_runs":
+            raise Mistake(
+                "no-caller-runs",
+                "`on_full: caller_runs` needs a thread to run in, and these are coroutines",
+                "Write `block`, `next` or `reject`.",
+            )
+        if self.runner != "asyncio" and "loop" in self.model_fields_set:
+            raise Mistake("no-loop", "`loop` says something only with `runner: asyncio`", "Remove it.")
+        return self
+
 
 class Breaker(Shape):
     """When to stop asking a broker that fails, and for how long."""

@@ -13,11 +13,9 @@ from dispatch.policy._node import Mapping, Text
 _VALUES: dict[tuple[str, str, str], str] = {
     ("spool", "transport", "spool"): "Until then let durable calls go to a celery destination alone.",
     ("local", "runner", "process"): "Until then send `kind: cpu` calls to a celery destination, or leave `runner` out.",
-    ("local", "runner", "asyncio"): "Until then leave `runner` out: tasks run in threads.",
     ("local", "on_shutdown", "hand_over"): "Until then write `finish` or `drop`.",
 }
 _KEYS: dict[tuple[str, str], str] = {
-    ("local", "loop"): "Until then remove it.",
     ("local", "max_bytes"): "Until then remove it; `capacity` bounds the number of calls that wait.",
     ("local", "max_tasks_per_child"): "Until then remove it.",
     ("local", "max_memory_per_child"): "Until then remove it.",

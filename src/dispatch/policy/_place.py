@@ -24,7 +24,7 @@ class Place(Protocol):
 
     @property
     def always_fit(self) -> bool:
-        """`unfit` is never anything but `None` for an ephemeral call: nobody needs to ask, call by call."""
+        """Nobody needs to ask `unfit` before offering an ephemeral call: it answers `None`, or `try_now` asks it."""
 
     @property
     def max_payload(self) -> int | None:

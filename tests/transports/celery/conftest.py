@@ -31,6 +31,7 @@ from dispatch.transports.celery._registration import withdraw_from
 from servers.project import Project, write
 
 PRELUDE = """
+import inspect
 import json
 import os
 
@@ -55,6 +56,7 @@ def task(*, durability=None, result=True):
         wanted = Requirements(durability=durability)
         registry.declare(TaskSpec(
             name=name, function=function, signature=mirror(function), requirements=wanted, result=result,
+            coroutine=inspect.iscoroutinefunction(function),
         ))
         return function
 

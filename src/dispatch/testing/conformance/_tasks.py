@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from dispatch._task import task
+from dispatch._decorator import task
 
 remembered: ContextVar[str] = ContextVar("dispatch_conformance", default="nothing")
 

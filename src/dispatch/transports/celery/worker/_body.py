@@ -19,6 +19,7 @@ from dispatch._registry import TaskSpec, registry
 from dispatch.errors import CallFailed, ResultNotSerializable
 from dispatch.transports.celery._broker_kind import messaging_system
 from dispatch.transports.celery._durability import durability_of
+from dispatch.transports.celery.worker._loop import run_on_loop
 
 TAKEN = "dispatch-taken"
 """In the request: the `ticks` at which the worker gave the call to its pool. Never leaves the machine."""
@@ -41,14 +42,18 @@ def body_of(spec: TaskSpec) -> Callable[..., Any]:
 def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     request = task.request
     if request.called_directly or request.is_eager:
-        return _handed_on(spec, execute(spec.function, args, kwargs))
+        return _handed_on(spec, _executed(spec, args, kwargs))
     execution = _processing(task, request)
-    outcome = execute(spec.function, args, kwargs)
+    outcome = _executed(spec, args, kwargs)
     if not get_actual_ignore_result(task, request):
         outcome = _storable(task, spec, outcome)
     if execution is not None:
         execution.end(outcome)
     return _handed_on(spec, outcome)
+
+
+def _executed(spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
+    return (run_on_loop if spec.coroutine else execute)(spec.function, args, kwargs)
 
 
 def _processing(task: Any, request: Any) -> telemetry.Execution | None:

@@ -1,0 +1,233 @@
+"""A bounded pool of coroutines on the event loop of whoever sends them.
+
+Each loop has a lane of its own, with limits of its own. Of a lane, everything but its end is done in its loop's
+thread, so that nothing needs a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from asyncio import _get_running_loop, get_running_loop
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
+
+from dispatch._log import logger
+from dispatch.pool._loop_pool import SMOOTHING, Start
+from dispatch.pool._statistics import Drained, PoolStatistics
+
+T = TypeVar("T")
+
+_WAKE_UP_NS = 20_000
+"""From `send` to the first line: one turn of the loop, when nobody else keeps it."""
+
+
+class _Lane(Generic[T]):
+    """What one loop runs and holds."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.waiting: deque[T] = deque()
+        self.running: dict[T, asyncio.Task[None]] = {}
+        self.hoping: deque[asyncio.Future[None]] = deque()
+        """Coroutines that wait for room."""
+
+    def held(self) -> int:
+        return len(self.waiting) + len(self.running)
+
+    def tell_of_room(self) -> None:
+        while self.hoping:
+            hoping = self.hoping.popleft()
+            if not hoping.done():
+                hoping.set_result(None)
+                return
+
+
+class CallersLoop(Generic[T]):
+    """Runs at most `limit` items at once on each loop, while at most `capacity` wait there."""
+
+    def __init__(self, name: str, start: Start[T], lost: Callable[[T], None], *, limit: int, capacity: int) -> None:
+        """`lost` gets an item that its loop will not run: cancelled before its first step, or the loop was closed."""
+        self.name = name
+        self.limit = limit
+        self.capacity = capacity
+        self._start = start
+        self._lost = lost
+        self._on_broken_off = self._broken_off  # made once, not for each item
+        self._renew()
+        _pools.add(self)
+
+    def _renew(self) -> None:
+        self._lanes: dict[asyncio.AbstractEventLoop, _Lane[T]] = {}
+        self._changed = threading.Condition(threading.Lock())
+        self._finished = 0
+        self._errors = 0
+        self._service_ns = 0.0
+        self.closed = False
+
+    def try_send(self, item: T) -> bool:
+        """Take `item` if a loop runs in this thread and has room, and never after `close`."""
+        loop = _get_running_loop()
+        if loop is None or self.closed:
+            return False
+        lane = self._lanes.get(loop) or self._new_lane(loop)
+        if len(lane.running) < self.limit:
+            # `_run`, written out: a call to it would be a twentieth of what all this may cost.
+            lane.running[item] = task = self._start(loop, item)
+            task.add_done_callback(self._on_broken_off)
+        elif len(lane.waiting) < self.capacity:
+            lane.waiting.append(item)
+        else:
+            return False
+        return True
+
+    async def asend(self, item: T, timeout: float) -> bool:  # noqa: ASYNC109 - its end is no error
+        """`try_send` that waits up to `timeout` seconds for room."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while not self.try_send(item):
+            if self.closed:
+                return False
+            room = loop.create_future()
+            hoping = self._lanes[loop].hoping
+            hoping.append(room)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await room
+            except BaseException as error:
+                if not room.cancelled() and room.done():
+                    self._lanes[loop].tell_of_room()  # it was told, and leaves the room to the next
+                elif room in hoping:
+                    hoping.remove(room)
+                if isinstance(error, TimeoutError):
+                    return self.try_send(item)
+                raise
+        return True
+
+    def ended(self, item: T, took_ns: int) -> None:
+        """The last word of each item's task. A callback after its end would cost a turn of the loop."""
+        lane = self._lanes[get_running_loop()]
+        lane.running.pop(item).remove_done_callback(self._on_broken_off)
+        self._finished += 1
+        if lane.waiting or lane.hoping or self.closed:
+            self._service_ns += (took_ns - self._service_ns) / SMOOTHING
+            self._go_on(lane)
+
+    def send(self, item: T, _timeout: float) -> bool:
+        """`try_send`: in a thread whose loop runs, nobody may wait."""
+        return self.try_send(item)
+
+    def is_mine(self) -> bool:
+        """Never: waiting for room here leaves the loop free."""
+        return False
+
+    def expected_wait_ns(self) -> int:
+        """How long an item sent now would wait for its turn on the calling thread's loop."""
+        loop = _get_running_loop()
+        lane = None if loop is None else self._lanes.get(loop)
+        if lane is None or len(lane.running) < self.limit:
+            return _WAKE_UP_NS
+        return _WAKE_UP_NS + round((len(lane.waiting) + 1) * self._service_ns / self.limit)
+
+    def statistics(self) -> PoolStatistics:
+        lanes = tuple(self._lanes.values())
+        busy = sum(len(lane.running) for lane in lanes)
+        return PoolStatistics(
+            waiting=sum(len(lane.waiting) for lane in lanes),
+            capacity=self.capacity,
+            busy=busy,
+            workers=busy,
+            limit=self.limit,
+            finished=self._finished,
+            errors=self._errors,
+        )
+
+    def close(self, grace: float, *, drop: Callable[[T], None] | None = None) -> Drained:
+        """Take nothing new, and wait up to `grace` seconds for what the loops of other threads hold. Twice is once.
+
+        With `drop`, items that have not started are given to it instead of being run. A loop that runs in the
+        calling thread is not waited for: it could not go on meanwhile.
+        """
+        deadline = monotonic() + grace
+        self.closed = True
+        self._forget_closed()
+        before = self._finished
+        dropped = self._drop_waiting(drop) if drop is not None else 0
+        here = _get_running_loop()
+        others = [lane for lane in tuple(self._lanes.values()) if lane.loop is not here]
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not any(lane.held() for lane in others if lane.loop.is_running()),
+                max(0.0, deadline - monotonic()),
+            )
+        left = sum(lane.held() for lane in tuple(self._lanes.values()))
+        return Drained(finished=self._finished - before, dropped=dropped, left=left)
+
+    # ---- within
+
+    def _run(self, lane: _Lane[T], item: T) -> None:
+        lane.running[item] = task = self._start(lane.loop, item)
+        task.add_done_callback(self._on_broken_off)
+
+    def _broken_off(self, task: asyncio.Task[None]) -> None:
+        """A task that did not say `ended`: cancelled before its first step, or a fault of ours."""
+        lane = self._lanes[task.get_loop()]
+        item = next(item for item, its in lane.running.items() if its is task)
+        if not task.cancelled():
+            self._errors += 1
+            logger("pool").error("an item met an internal error", pool=self.name, exc_info=task.exception())
+        self._lost(item)
+        del lane.running[item]
+        self._finished += 1
+        self._go_on(lane)
+
+    def _go_on(self, lane: _Lane[T]) -> None:
+        with suppress(IndexError):  # nobody waits, or `close` dropped them, in another thread
+            self._run(lane, lane.waiting.popleft())
+        lane.tell_of_room()
+        with self._changed:
+            self._changed.notify_all()
+
+    def _drop_waiting(self, drop: Callable[[T], None]) -> int:
+        dropped = 0
+        for lane in tuple(self._lanes.values()):
+            while True:
+                try:
+                    item = lane.waiting.popleft()
+                except IndexError:
+                    break
+                drop(item)
+                dropped += 1
+        return dropped
+
+    def _new_lane(self, loop: asyncio.AbstractEventLoop) -> _Lane[T]:
+        self._forget_closed()
+        return self._lanes.setdefault(loop, _Lane(loop))
+
+    def _forget_closed(self) -> None:
+        """A loop that was closed runs nothing any more; whoever still waits for it is told."""
+        for loop, lane in tuple(self._lanes.items()):
+            if loop.is_closed() and self._lanes.pop(loop, None) is lane:
+                for item in (*lane.waiting, *lane.running):
+                    self._lost(item)
+
+    def __repr__(self) -> str:
+        now = self.statistics()
+        state = "closed" if self.closed else "open"
+        return f"<CallersLoop {self.name!r} [{now.busy} running | {now.waiting} waiting | {state}]>"
+
+
+_pools: WeakSet[CallersLoop[Any]] = WeakSet()
+
+
+def _renew_all() -> None:
+    for pool in tuple(_pools):
+        pool._renew()  # noqa: SLF001 - the pool's own fork handler
+
+
+os.register_at_fork(after_in_child=_renew_all)

@@ -1,0 +1,213 @@
+"""A bounded pool of coroutines on one event loop of its own.
+
+Invariants, kept by `_changed`:
+
+- at most `limit` items run and at most `capacity` wait; an item waits only while `limit` of them run, or for the
+  moment that the loop needs to come round;
+- an item is in exactly one place: in `_waiting`, in `_running`, or ended;
+- the loop is asked to come round once for all items that were sent since it last did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Generic, TypeAlias, TypeVar
+from weakref import WeakSet
+
+from dispatch._log import logger
+from dispatch.pool._loop import LoopThread
+from dispatch.pool._statistics import Drained, PoolStatistics
+
+T = TypeVar("T")
+
+Start: TypeAlias = Callable[[asyncio.AbstractEventLoop, T], "asyncio.Task[None]"]
+"""Makes a task of an item, on a loop, in whose thread it is called. The task's last word is the pool's `ended`."""
+
+_WAKE_UP_NS = 60_000
+"""From `send` to the first line on an idle loop of another thread."""
+
+SMOOTHING = 8
+"""As of a worker: the running mean moves an eighth of the way to each new reading."""
+
+
+class LoopPool(Generic[T]):
+    """Runs at most `limit` items at once on a loop thread that starts with the first of them."""
+
+    def __init__(self, name: str, start: Start[T], lost: Callable[[T], None], *, limit: int, capacity: int) -> None:
+        """`lost` gets an item whose task was cancelled before its first step."""
+        self.name = name
+        self.limit = limit
+        self.capacity = capacity
+        self._start = start
+        self._lost = lost
+        self._renew()
+        _pools.add(self)
+
+    def _renew(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._waiting: deque[T] = deque()
+        self._running: dict[T, asyncio.Task[None]] = {}
+        self._starting = 0
+        self._coming_round = False
+        self._thread: LoopThread | None = None
+        self._finished = 0
+        self._errors = 0
+        self._service_ns = 0.0
+        self.closed = False
+
+    def try_send(self, item: T) -> bool:
+        """Take `item` if there is room at once, and never after `close`."""
+        with self._changed:
+            return self._has_room() and self._take(item)
+
+    def send(self, item: T, timeout: float) -> bool:
+        """Take `item`, waiting up to `timeout` seconds for room; never after `close`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.closed or self._has_room(), timeout)
+            return self._has_room() and self._take(item)
+
+    def is_mine(self) -> bool:
+        """Whether the calling thread is the loop's."""
+        return self._thread is not None and self._thread.is_current
+
+    def expected_wait_ns(self) -> int:
+        """How long an item sent now would wait for its turn, from the depth and the recent time per item."""
+        ahead = len(self._waiting) + len(self._running) - self.limit
+        return _WAKE_UP_NS + (round((ahead + 1) * self._service_ns / self.limit) if ahead >= 0 else 0)
+
+    def statistics(self) -> PoolStatistics:
+        running = len(self._running)
+        thread = self._thread
+        return PoolStatistics(
+            waiting=len(self._waiting),
+            capacity=self.capacity,
+            busy=running,
+            workers=running,
+            limit=self.limit,
+            finished=self._finished,
+            errors=self._errors + (thread.errors if thread is not None else 0),
+        )
+
+    def close(self, grace: float, *, drop: Callable[[T], None] | None = None) -> Drained:
+        """Take nothing new, and wait up to `grace` seconds for what is held. Twice is once.
+
+        With `drop`, items that have not started are given to it instead of being run. Called from the loop itself
+        it does not wait. What is left goes on as long as the process does.
+        """
+        deadline = monotonic() + grace
+        dropped: list[T] = []
+        with self._changed:
+            self.closed = True
+            before = self._finished
+            if drop is not None:
+                dropped.extend(self._waiting)
+                self._waiting.clear()
+            self._changed.notify_all()
+        if drop is not None:
+            for item in dropped:
+                drop(item)
+        with self._changed:
+            if not self.is_mine():
+                self._changed.wait_for(self._is_idle, max(0.0, deadline - monotonic()))
+            left = self._held()
+            thread = self._thread
+            finished = self._finished - before
+        if thread is not None and not left:
+            thread.end()
+            if not thread.is_current:
+                thread.join(max(0.0, deadline - monotonic()))
+        return Drained(finished=finished, dropped=len(dropped), left=left)
+
+    # ---- under `_changed`
+
+    def _held(self) -> int:
+        return len(self._waiting) + self._starting + len(self._running)
+
+    def _is_idle(self) -> bool:
+        return not self._held()
+
+    def _has_room(self) -> bool:
+        return not self.closed and self._held() < self.limit + self.capacity
+
+    def _take(self, item: T) -> bool:
+        if self._thread is None:
+            self._thread = LoopThread(f"dispatch-{self.name}-loop")
+        self._waiting.append(item)
+        if not self._coming_round:
+            self._coming_round = True
+            self._thread.loop.call_soon_threadsafe(self._come_round, self._thread.loop)
+        return True
+
+    # ---- on the loop
+
+    def ended(self, item: T, took_ns: int) -> None:
+        """The last word of each item's task. A callback after its end would cost a turn of the loop."""
+        task = self._running[item]
+        task.remove_done_callback(self._broken_off)
+        self._service_ns += (took_ns - self._service_ns) / SMOOTHING
+        self._leave(item, task.get_loop())
+
+    def _come_round(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._changed:
+            self._coming_round = False
+        while True:
+            with self._changed:
+                if not self._waiting or len(self._running) >= self.limit:
+                    return
+                item = self._waiting.popleft()
+                self._starting = 1
+            try:
+                task = self._start(loop, item)
+            except BaseException:  # noqa: BLE001 - user code is not called here: this is a fault of ours
+                with self._changed:
+                    self._starting = 0
+                    self._errors += 1
+                logger("pool").exception("an item could not be started", pool=self.name)
+                self._lost(item)
+                continue
+            with self._changed:
+                self._starting = 0
+                self._running[item] = task
+            task.add_done_callback(self._broken_off)
+            del task, item  # a waiting loop must not keep the last item's arguments alive
+
+    def _broken_off(self, task: asyncio.Task[None]) -> None:
+        """A task that did not say `ended`: cancelled before its first step, or a fault of ours."""
+        item = next(item for item, its in self._running.items() if its is task)
+        if not task.cancelled():
+            self._errors += 1
+            logger("pool").error("an item met an internal error", pool=self.name, exc_info=task.exception())
+        self._lost(item)
+        self._leave(item, task.get_loop())
+
+    def _leave(self, item: T, loop: asyncio.AbstractEventLoop) -> None:
+        with self._changed:
+            del self._running[item]
+            self._finished += 1
+            self._changed.notify_all()
+            over = self.closed and self._is_idle()
+        if over and self._thread is not None:
+            self._thread.end()
+        elif self._waiting:
+            self._come_round(loop)
+
+    def __repr__(self) -> str:
+        now = self.statistics()
+        state = "closed" if self.closed else "open"
+        return f"<LoopPool {self.name!r} [{now.busy} running, at most {self.limit} | {now.waiting} waiting | {state}]>"
+
+
+_pools: WeakSet[LoopPool[Any]] = WeakSet()
+
+
+def _renew_all() -> None:
+    for pool in tuple(_pools):
+        pool._renew()  # noqa: SLF001 - the pool's own fork handler
+
+
+os.register_at_fork(after_in_child=_renew_all)

@@ -1,0 +1,56 @@
+"""The event loop on which a worker's process runs its coroutine tasks: one, whatever the pool, made by the first."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from dispatch._executor import execute_async
+from dispatch._outcome import Failure, Outcome
+from dispatch.errors import NotConfigured
+from dispatch.pool import LoopThread, unsound
+
+
+class _Loop:
+    """One for each process; a forked child makes its own."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self.starting = threading.Lock()
+        self.thread: LoopThread | None = None
+
+    def __call__(self) -> asyncio.AbstractEventLoop:
+        with self.starting:
+            if self.thread is None:
+                self.thread = LoopThread("dispatch-worker-loop")
+            return self.thread.loop
+
+
+_loop = _Loop()
+os.register_at_fork(after_in_child=_loop.renew)
+
+
+def run_on_loop(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Outcome:
+    """`execute` for a coroutine function: run it on this process's loop, in the caller's context, and wait for it.
+
+    What Celery raises into the waiting thread, a time limit or the worker's end, is the outcome, and the coroutine
+    is cancelled. Under green threads no loop can work: then the outcome is `NotConfigured`, with the cure.
+    """
+    why = unsound()
+    if why is not None:
+        cure = "start this worker with `--pool prefork`, `threads` or `solo`"
+        return Failure(
+            NotConfigured(f"{function.__qualname__} is a coroutine function and cannot run here: {why}; {cure}")
+        )
+    # It takes the context of this thread along, and in it the current span.
+    running = asyncio.run_coroutine_threadsafe(execute_async(function, args, kwargs), _loop())
+    try:
+        return running.result()
+    except BaseException as error:  # noqa: BLE001 - the coroutine's own errors are in its outcome
+        running.cancel()
+        return Failure(error, error.__traceback__.tb_next if error.__traceback__ else None)
