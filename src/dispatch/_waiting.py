@@ -62,6 +62,23 @@ def arrival() -> tuple[Future[None], Callable[[], object]]:
     return arrived, partial(_wake, arrived)
 
 
+async def on_a_thread(work: Callable[[], None]) -> None:
+    """Run `work` on a thread of its own: a loop's few belong to the application, and a wait may be long.
+
+    Cancelled, it leaves the thread to its end. Raises `RuntimeError` where no thread can be had.
+    """
+    arrived, wake = arrival()
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            wake()
+
+    threading.Thread(target=run, name="dispatch-wait", daemon=True).start()
+    await arrived
+
+
 def _wake(arrived: asyncio.Future[None]) -> None:
     loop = arrived.get_loop()
     if _get_running_loop() is not loop:

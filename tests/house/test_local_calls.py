@@ -502,3 +502,24 @@ def test_requirements_made_up_for_each_call_do_not_fill_the_memory(dispatcher, m
         identity.options(latency_budget=1 + number / 1000).delay(number).result(timeout=5)
 
     assert len(one._plans) <= 10
+
+
+def test_many_coroutines_wait_for_room_no_longer_than_they_may(dispatcher, held):
+    """Each by its own clock, and none of them takes the threads of the application's loop."""
+    dispatcher(TIGHT.format(on_full="block", fallback="spare"))
+
+    async def main():
+        fill(held)
+        waiting = [asyncio.create_task(identity.adelay(number)) for number in range(60)]
+        began = asyncio.get_running_loop().time()
+        await asyncio.to_thread(int)
+        borrowed = asyncio.get_running_loop().time() - began
+        handles = await asyncio.gather(*waiting, return_exceptions=True)
+        return borrowed, asyncio.get_running_loop().time() - began, handles
+
+    borrowed, took, handles = asyncio.run(main())
+
+    assert all(isinstance(each, dispatch.Handle | dispatch.NotAccepted) for each in handles)
+    # 60 waits of 50 ms: one after another on a loop's default threads they would take half a second and more.
+    assert borrowed < 5
+    assert took < 5

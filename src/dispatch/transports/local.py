@@ -24,6 +24,7 @@ from dispatch._outcome import Failure
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Durability
 from dispatch._unread import expect_reader
+from dispatch._waiting import on_a_thread
 from dispatch.errors import CallCancelled, CallExpired, CallFailed, DestinationFull, PassedOver
 from dispatch.policy import LocalSettings
 from dispatch.pool import CallersLoop, Drained, LoopPool, Pool, PoolStatistics, unsound
@@ -243,17 +244,20 @@ class _Room:
     def __init__(self, pool: Pool[Call] | Loop, call: Call, timeout: float) -> None:
         self._pool = pool
         self._call = call
-        self._timeout = timeout
+        self._deadline = monotonic() + timeout
         self.sent = False
 
     def wait(self) -> None:
-        self.sent = self._pool.send(self._call, self._timeout)
+        self.sent = self._pool.send(self._call, self._left())
 
     async def wait_async(self) -> None:
         if isinstance(self._pool, CallersLoop):
-            self.sent = await self._pool.asend(self._call, self._timeout)
+            self.sent = await self._pool.asend(self._call, self._left())
         else:
-            await asyncio.to_thread(self.wait)
+            await on_a_thread(self.wait)
+
+    def _left(self) -> float:
+        return max(0.0, self._deadline - monotonic())
 
 
 class _Here:
@@ -267,4 +271,4 @@ class _Here:
         self._destination._run_inline(self._call)  # noqa: SLF001 - one room
 
     async def wait_async(self) -> None:
-        await asyncio.to_thread(self.wait)
+        await on_a_thread(self.wait)
