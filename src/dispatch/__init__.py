@@ -26,6 +26,8 @@ from dispatch._task import Task as Task
 from dispatch._task import explain as explain
 from dispatch._task import task as task
 from dispatch.channel import Channel as Channel
+from dispatch.channel import after as after
+from dispatch.channel import select as select
 from dispatch.errors import CallCancelled as CallCancelled
 from dispatch.errors import CallExpired as CallExpired
 from dispatch.errors import CallFailed as CallFailed
@@ -77,10 +79,12 @@ __all__ = [
     "WorkerDied",
     "WouldBlock",
     "WouldWait",
+    "after",
     "celery_app",
     "celery_settings",
     "configure",
     "explain",
+    "select",
     "shutdown",
     "task",
     "telemetry",

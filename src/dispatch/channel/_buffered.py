@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from queue import Empty
 from typing import TypeVar
 
-from dispatch.channel._bells import ring
+from dispatch.channel._bells import UNHEARD
 from dispatch.channel._channel import ENDED, Channel
 from dispatch.channel._marks import END, PERMIT
 from dispatch.channel._taking import endlessly
@@ -34,10 +34,10 @@ class Buffered(Channel[T], buffered=True):
                             try:
                                 for _ in self._ring_sender:
                                     break
-                            except IndexError:  # somebody else rang
+                            except UNHEARD:  # somebody else rang
                                 pass
                         return item
-                self._put_item(END)
+                self._put_end()
                 if self._drained():
                     raise EndOfChannel(ENDED)
         except Empty:
@@ -60,17 +60,16 @@ class Buffered(Channel[T], buffered=True):
                     try:
                         for _ in self._ring_sender:
                             break
-                    except IndexError:
+                    except UNHEARD:
                         pass
                 yield item
             else:
-                self._put_item(END)
+                self._put_end()
                 if self._drained():
                     return
 
     def _drained(self) -> bool:
         """Whether every permit is home, the END mark on top. If not, let the thread run that holds one."""
-        ring(self._ring_receiver)
         if self._permits.qsize() > self._capacity:
             return True
         time.sleep(0)

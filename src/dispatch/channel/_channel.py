@@ -23,16 +23,20 @@ from __future__ import annotations
 import operator
 import queue
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import repeat
 from queue import Empty
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from dispatch.channel._bells import Bells, ring, ringing, within
+from dispatch.channel._bells import UNHEARD, Bell, Bells, ring, ringing, within
+from dispatch.channel._cases import Receive, Send
 from dispatch.channel._marks import END, PERMIT, End, Mark
+from dispatch.channel._offers import Hook, Offer
+from dispatch.channel._selection import Commitment
 from dispatch.channel._statistics import ChannelStatistics
 from dispatch.channel._taking import LOOK, WAIT, endlessly
+from dispatch.channel._waiting import choose_async
 from dispatch.errors import ChannelClosed, EndOfChannel, WouldWait
 
 T = TypeVar("T")
@@ -115,12 +119,17 @@ class Channel(Generic[T]):
         try:
             for permit in self._next_permit if timeout is None else self._next_permit_within(timeout):
                 if permit is PERMIT and not self._closed:
-                    self._put_item(item)
-                    if self._item_bells:
-                        ring(self._ring_receiver)
+                    try:
+                        self._put_item(item)
+                    finally:  # an interrupt after the put rings too
+                        if self._item_bells:
+                            try:
+                                for _ in self._ring_receiver:
+                                    break
+                            except UNHEARD:
+                                pass
                     return
-                self._put_permit(permit)
-                ring(self._ring_sender)
+                self._return_permit(permit)
                 raise ChannelClosed(CLOSED)
         except Empty:
             pass
@@ -134,12 +143,17 @@ class Channel(Generic[T]):
         try:
             for permit in self._next_permit_now:
                 if permit is PERMIT and not self._closed:
-                    self._put_item(item)
-                    if self._item_bells:
-                        ring(self._ring_receiver)
+                    try:
+                        self._put_item(item)
+                    finally:  # an interrupt after the put rings too
+                        if self._item_bells:
+                            try:
+                                for _ in self._ring_receiver:
+                                    break
+                            except UNHEARD:
+                                pass
                     return
-                self._put_permit(permit)
-                ring(self._ring_sender)
+                self._return_permit(permit)
                 raise ChannelClosed(CLOSED)
         except Empty:
             pass
@@ -163,11 +177,13 @@ class Channel(Generic[T]):
 
         Never waits, and once is enough: closing a closed channel does nothing.
         """
-        with suppress(Empty):  # when every mark is put
-            self._closed = True
-            any(self._marking)  # puts both in one call, so that no interrupt leaves a channel half closed
-        ring(self._ring_receiver)
-        ring(self._ring_sender)
+        try:
+            with suppress(Empty):  # when every mark is put
+                self._closed = True
+                any(self._marking)  # puts both in one call, so that no interrupt leaves a channel half closed
+        finally:
+            ring(self._ring_receiver)
+            ring(self._ring_sender)
 
     @property
     def capacity(self) -> int:
@@ -204,6 +220,62 @@ class Channel(Generic[T]):
     def __repr__(self) -> str:
         filled = f"{len(self)} of {self._capacity}" if self._capacity else "unbuffered"
         return f"<Channel {filled} | {'closed' if self._closed else 'open'}>"
+
+    async def asend(self, item: T, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as `send` has it
+        """`send` from a coroutine, leaving the event loop free. Cancelled, its item may have been taken."""
+        await choose_async((Send(self, item),), timeout)
+
+    async def areceive(self, timeout: float | None = None) -> T:  # noqa: ASYNC109 - as `receive` has it
+        """`receive` from a coroutine: waits without holding up the event loop. Cancelled, it has taken nothing."""
+        received = await choose_async((Receive[T](self),), timeout)
+        if received.closed:
+            raise EndOfChannel(ENDED)
+        return received.item
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        """Each item as it comes, until the channel is closed and drained. Several coroutines may iterate at once."""
+        while True:
+            try:
+                item = await self.areceive()
+            except EndOfChannel:
+                return
+            yield item
+
+    # How a select sees a channel. An unbuffered one knows more, see there.
+
+    def _receivable(self, our_bids: int) -> bool:  # noqa: ARG002 - only an unbuffered channel has any
+        """Whether a receive might succeed; `our_bids` hang there ourselves."""
+        return self._items.qsize() > 0
+
+    def _sendable(self, our_offers: int) -> bool:  # noqa: ARG002 - as above
+        """Whether a send might succeed; `our_offers` hang there ourselves."""
+        return self._permits.qsize() > 0
+
+    def _receiver_hooks(self, offer: Offer, bell: Bell) -> Sequence[Hook]:  # noqa: ARG002 - as above
+        return [Hook(self._item_bells, bell, self._ring_receiver, self._items)]
+
+    def _sender_hooks(self, offer: Offer, bell: Bell) -> Sequence[Hook]:  # noqa: ARG002 - as above
+        return [Hook(self._permit_bells, bell, self._ring_sender, self._permits)]
+
+    def _settle(self, commitment: Commitment) -> T:
+        raise NotImplementedError
+
+    def _forsake(self) -> None:
+        raise NotImplementedError
+
+    def _return_permit(self, permit: Mark) -> None:
+        """Put back a permit that was not used, or the END mark, and tell the next who waits."""
+        try:
+            self._put_permit(permit)
+        finally:
+            ring(self._ring_sender)
+
+    def _put_end(self) -> None:
+        """Put the END mark back, and tell the next who waits."""
+        try:
+            self._put_item(END)
+        finally:
+            ring(self._ring_receiver)
 
     def _next_permit_within(self, timeout: float) -> Iterator[Mark]:
         if timeout <= 0:
