@@ -134,7 +134,7 @@ def test_who_was_cancelled_with_an_item_on_its_way_loses_nothing(capacity):
 
 
 @CAPACITIES
-def test_cancelling_in_the_middle_of_a_storm_loses_nothing(capacity, crew, restless):
+def test_cancelling_in_the_middle_of_a_storm_loses_nothing(capacity, queues, crew, restless):
     """Receivers are cancelled all the time while threads and coroutines send; every item arrives, every permit too."""
     print(f"STORM_SEED={SEED}")  # noqa: T201 - shown when the test fails
     channel, chance, each = Channel(capacity), random.Random(SEED), 120

@@ -310,7 +310,7 @@ class Storm:
 
 
 @pytest.mark.parametrize("batch", range(3))
-def test_nothing_is_lost_in_a_storm(batch, crew, restless):
+def test_nothing_is_lost_in_a_storm(batch, queues, crew, restless):
     """Whatever way it was sent and received, each item arrives once, and nothing hangs anywhere afterwards."""
     print(f"STORM_SEED={SEED}")  # noqa: T201 - shown when the test fails
     for number in range(12):
@@ -319,7 +319,7 @@ def test_nothing_is_lost_in_a_storm(batch, crew, restless):
         storm.check()
 
 
-def test_a_storm_in_both_directions(crew, restless):
+def test_a_storm_in_both_directions(queues, crew, restless):
     """Everybody sends and receives on the same channels at once; what went in came out."""
     channels, over = [Channel(), Channel(), Channel(1)], Channel()
 

@@ -223,10 +223,19 @@ class Channel(Generic[T]):
 
     async def asend(self, item: T, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as `send` has it
         """`send` from a coroutine, leaving the event loop free. Cancelled, its item may have been taken."""
+        if self._sendable(0):
+            with suppress(WouldWait):
+                self.send_nowait(item)
+                return
         await choose_async((Send(self, item),), timeout)
 
     async def areceive(self, timeout: float | None = None) -> T:  # noqa: ASYNC109 - as `receive` has it
         """`receive` from a coroutine: waits without holding up the event loop. Cancelled, it has taken nothing."""
+        if self._receivable(0):
+            try:
+                return self.receive_nowait()
+            except WouldWait:
+                pass
         received = await choose_async((Receive[T](self),), timeout)
         if received.closed:
             raise EndOfChannel(ENDED)
