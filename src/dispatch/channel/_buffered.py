@@ -25,7 +25,7 @@ class Buffered(Channel[T], buffered=True):
         super().__init__(capacity)
         self._permit_home = endlessly(self._permits.put, PERMIT)
 
-    def receive(self, timeout: float | None = None) -> T:
+    def receive(self, timeout: float | None = None) -> T:  # noqa: C901 - what a call would hide from `finally` stands here
         try:
             for item in self._next_item if timeout is None else self._next_item_within(timeout):
                 if item is not END:
@@ -37,7 +37,14 @@ class Buffered(Channel[T], buffered=True):
                             except UNHEARD:  # somebody else rang
                                 pass
                         return item
-                self._put_end()
+                try:
+                    self._put_item(END)
+                finally:  # here, not in a function: a handler may run where one starts
+                    try:
+                        for _ in self._ring_receiver:
+                            break
+                    except UNHEARD:
+                        pass
                 if self._drained():
                     raise EndOfChannel(ENDED)
         except Empty:
@@ -64,7 +71,14 @@ class Buffered(Channel[T], buffered=True):
                         pass
                 yield item
             else:
-                self._put_end()
+                try:
+                    self._put_item(END)
+                finally:  # here, not in a function: a handler may run where one starts
+                    try:
+                        for _ in self._ring_receiver:
+                            break
+                    except UNHEARD:
+                        pass
                 if self._drained():
                     return
 

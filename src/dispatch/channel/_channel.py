@@ -129,7 +129,14 @@ class Channel(Generic[T]):
                             except UNHEARD:
                                 pass
                     return
-                self._return_permit(permit)
+                try:
+                    self._put_permit(permit)
+                finally:  # here, not in a function: a handler may run where one starts
+                    try:
+                        for _ in self._ring_sender:
+                            break
+                    except UNHEARD:
+                        pass
                 raise ChannelClosed(CLOSED)
         except Empty:
             pass
@@ -153,7 +160,14 @@ class Channel(Generic[T]):
                             except UNHEARD:
                                 pass
                     return
-                self._return_permit(permit)
+                try:
+                    self._put_permit(permit)
+                finally:  # here, not in a function: a handler may run where one starts
+                    try:
+                        for _ in self._ring_sender:
+                            break
+                    except UNHEARD:
+                        pass
                 raise ChannelClosed(CLOSED)
         except Empty:
             pass
@@ -271,20 +285,6 @@ class Channel(Generic[T]):
 
     def _forsake(self) -> None:
         raise NotImplementedError
-
-    def _return_permit(self, permit: Mark) -> None:
-        """Put back a permit that was not used, or the END mark, and tell the next who waits."""
-        try:
-            self._put_permit(permit)
-        finally:
-            ring(self._ring_sender)
-
-    def _put_end(self) -> None:
-        """Put the END mark back, and tell the next who waits."""
-        try:
-            self._put_item(END)
-        finally:
-            ring(self._ring_receiver)
 
     def _next_permit_within(self, timeout: float) -> Iterator[Mark]:
         if timeout <= 0:

@@ -165,7 +165,14 @@ class Unbuffered(Channel[T], buffered=False):
         try:
             for item in arriving:
                 if item is END:
-                    self._put_end()
+                    try:
+                        self._put_item(END)
+                    finally:  # here, not in a function: a handler may run where one starts
+                        try:
+                            for _ in self._ring_receiver:
+                                break
+                        except UNHEARD:
+                            pass
                 return item
         except Empty:
             pass
@@ -178,7 +185,14 @@ class Unbuffered(Channel[T], buffered=False):
             for permit in islice(self._next_permit_now, 2):
                 if permit is PERMIT:
                     return True
-                self._return_permit(permit)
+                try:
+                    self._put_permit(permit)
+                finally:  # here, not in a function: a handler may run where one starts
+                    try:
+                        for _ in self._ring_sender:
+                            break
+                    except UNHEARD:
+                        pass
         except Empty:
             pass
         return False
