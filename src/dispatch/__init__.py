@@ -30,6 +30,8 @@ from dispatch._handle import Handle as Handle
 from dispatch._task import Task as Task
 from dispatch._task import explain as explain
 from dispatch.channel import Channel as Channel
+from dispatch.channel import after as after
+from dispatch.channel import select as select
 from dispatch.errors import CallCancelled as CallCancelled
 from dispatch.errors import CallExpired as CallExpired
 from dispatch.errors import CallFailed as CallFailed
@@ -85,12 +87,14 @@ __all__ = [
     "WorkerDied",
     "WouldBlock",
     "WouldWait",
+    "after",
     "as_completed",
     "celery_app",
     "celery_settings",
     "configure",
     "explain",
     "gather",
+    "select",
     "shutdown",
     "task",
     "telemetry",

@@ -13,11 +13,12 @@ from dispatch.errors import ChannelClosed, EndOfChannel, WouldWait
 CAPACITIES = pytest.mark.parametrize("capacity", [0, 1, 5])
 
 
-def test_the_door_shows_the_channel_and_its_figures():
-    """`dispatch.channel` promises two names."""
+def test_the_door_shows_what_it_promises():
+    """`dispatch.channel` promises its names, sorted."""
     public = {name for name in vars(dispatch.channel) if not name.startswith("_")}
 
-    assert sorted(public) == dispatch.channel.__all__ == ["Channel", "ChannelStatistics"]
+    assert sorted(public) == dispatch.channel.__all__
+    assert {"Channel", "after", "aselect", "receive", "select", "send"} <= public
 
 
 def test_a_channel_is_unbuffered_unless_told_otherwise():
@@ -200,3 +201,10 @@ def test_queues_are_looked_up_when_a_channel_is_made(capacity, monkeypatch):
     channel = Channel(capacity)
 
     assert {type(channel._items), type(channel._permits)} == {Patched}
+
+
+@pytest.mark.parametrize("capacity", [10**9, 2**62, 10**30])
+def test_a_capacity_that_no_machine_has_is_refused_at_once(capacity):
+    """Each slot costs eight bytes: a slip of the keyboard must not eat the machine."""
+    with pytest.raises(ValueError, match="at most 100000000"):
+        Channel(capacity)

@@ -100,10 +100,44 @@ except WouldWait:
 """
 
 
+SELECT = """
+from gevent import monkey
+monkey.patch_all()
+
+import threading
+from dispatch.channel import Channel, after, receive, select, send
+
+first, second, third = Channel(), Channel(1), Channel()
+
+def produce():
+    for number in range(100):
+        select(send(first, number), send(second, number), send(third, number))
+    first.close()
+
+thread = threading.Thread(target=produce)
+thread.start()
+received = []
+while True:
+    chosen = select(receive(first), receive(second), receive(third), timeout=10)
+    if chosen.closed:
+        break
+    received.append(chosen.item)
+thread.join(5)
+while len(second):
+    received.append(second.receive())
+assert sorted(received) == list(range(100)), received
+assert select(receive(third), receive(after(0.01)), timeout=10).index == 1
+try:
+    select(receive(third), timeout=0.01)
+except TimeoutError:
+    print("the first of several")
+"""
+
+
 @pytest.mark.parametrize(
     ("program", "last_words"),
-    [(STORM, "nothing lost"), (MEETING, "a killed greenlet no longer waits")],
-    ids=["storm", "meeting"],
+    [(STORM, "nothing lost"), (MEETING, "a killed greenlet no longer waits"), (SELECT, "the first of several")],
+    ids=["storm", "meeting", "select"],
 )
 def test_it_works_under_gevents_monkey_patching(program, last_words):
     """Greenlets send, receive, time out and close as threads do; the program ends by itself."""

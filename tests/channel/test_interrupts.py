@@ -4,6 +4,7 @@ The main thread works on a channel while another one sends it signals, thousands
 because no handler runs between the return of a channel's method and the assignment of what it returned.
 """
 
+import asyncio
 import signal
 import threading
 import time
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from dispatch.channel import Channel
+from dispatch.channel import Channel, receive, select
 from dispatch.errors import EndOfChannel, WouldWait
 
 ENOUGH = 100
@@ -223,3 +224,56 @@ def test_a_signal_handler_may_send_and_close(capacity, crew):
 
     assert received == sorted(set(received))
     assert received
+
+
+@CAPACITIES
+@pytest.mark.parametrize("timeout", [None, 1e-3])
+def test_an_interrupted_select_loses_nothing(capacity, timeout, crew):
+    """However often it is interrupted between two channels, every item arrives, and every permit comes home."""
+    channels, signals, received = [Channel(capacity), Channel(capacity)], Signals(), []
+    sent = [crew.start(send_until, channel, signals.are_enough) for channel in channels]
+    ended = set()
+    with signals.pouring():
+        while len(ended) < 2:
+            try:
+                signals.armed = True
+                chosen = select(*(None if n in ended else receive(channels[n]) for n in (0, 1)), timeout=timeout)
+                signals.armed = False
+            except Interrupted:
+                continue
+            except TimeoutError:
+                signals.armed = False
+                continue
+            if chosen.closed:
+                ended.add(chosen.index)
+            else:
+                received.append((chosen.index, chosen.item))
+
+    for index, channel in enumerate(channels):
+        assert [item for which, item in received if which == index] == list(range(sent[index].result(10)))
+        assert channel._permits.qsize() == capacity + 1
+        assert channel._items.qsize() == 1
+        assert not channel._item_bells
+    assert signals.are_enough()
+
+
+@CAPACITIES
+def test_a_receiver_interrupted_while_it_wakes_a_coroutine_loses_nothing(capacity, crew):
+    """Waking an event loop is C from end to end, as all that happens with an item in the hand."""
+
+    async def produce():
+        number = 0
+        ends_at = time.monotonic() + PATIENCE
+        while not signals.are_enough() and time.monotonic() < ends_at:
+            await channel.asend(number)
+            number += 1
+        channel.close()
+        return number
+
+    channel, signals = Channel(capacity), Signals()
+    sent = crew.start(asyncio.run, produce())
+    received = receive_all(channel, TAKES["receive"], signals)
+
+    assert received == list(range(sent.result(10)))
+    assert signals.are_enough()
+    assert channel._permits.qsize() == capacity + 1

@@ -8,7 +8,6 @@ A storm is drawn from a seed, which a failure names: `STORM_SEED=… pytest test
 """
 
 import os
-import queue
 import random
 import threading
 from collections import Counter
@@ -20,42 +19,6 @@ from dispatch.errors import ChannelClosed, EndOfChannel, WouldWait
 
 SEED = int(os.environ.get("STORM_SEED", random.SystemRandom().randrange(10**9)))
 BATCHES = 3
-
-
-class LooseQueue:
-    """A queue after whose every step another thread may go first."""
-
-    _never = threading.Event()
-
-    def __init__(self, queue):
-        self._queue = queue
-        self._chance = random.Random(SEED)
-        self.qsize = queue.qsize
-
-    def get(self, block=True, timeout=None):  # noqa: FBT002 - as the queue has it
-        thing = self._queue.get(block, timeout)
-        self._let_go()
-        return thing
-
-    def get_nowait(self):
-        return self.get(False)
-
-    def put(self, thing):
-        self._let_go()
-        self._queue.put(thing)
-        self._let_go()
-
-    def _let_go(self):
-        if self._chance.random() < 0.2:
-            self._never.wait(self._chance.choice([1e-6, 1e-5, 3e-4]))
-
-
-@pytest.fixture(params=["as-they-are", "loose"])
-def queues(request, monkeypatch):
-    """The queues that channels are made of."""
-    if request.param == "loose":
-        original = queue.SimpleQueue
-        monkeypatch.setattr(queue, "SimpleQueue", lambda: LooseQueue(original()))
 
 
 class Storm:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from queue import Empty
 from typing import TypeVar
 
-from dispatch.channel._bells import ring
+from dispatch.channel._bells import UNHEARD
 from dispatch.channel._channel import ENDED, Channel
 from dispatch.channel._marks import END, PERMIT
 from dispatch.channel._taking import endlessly
@@ -25,7 +25,7 @@ class Buffered(Channel[T], buffered=True):
         super().__init__(capacity)
         self._permit_home = endlessly(self._permits.put, PERMIT)
 
-    def receive(self, timeout: float | None = None) -> T:
+    def receive(self, timeout: float | None = None) -> T:  # noqa: C901 - what a call would hide from `finally` stands here
         try:
             for item in self._next_item if timeout is None else self._next_item_within(timeout):
                 if item is not END:
@@ -34,10 +34,17 @@ class Buffered(Channel[T], buffered=True):
                             try:
                                 for _ in self._ring_sender:
                                     break
-                            except IndexError:  # somebody else rang
+                            except UNHEARD:  # somebody else rang
                                 pass
                         return item
-                self._put_item(END)
+                try:
+                    self._put_item(END)
+                finally:  # here, not in a function: a handler may run where one starts
+                    try:
+                        for _ in self._ring_receiver:
+                            break
+                    except UNHEARD:
+                        pass
                 if self._drained():
                     raise EndOfChannel(ENDED)
         except Empty:
@@ -60,17 +67,23 @@ class Buffered(Channel[T], buffered=True):
                     try:
                         for _ in self._ring_sender:
                             break
-                    except IndexError:
+                    except UNHEARD:
                         pass
                 yield item
             else:
-                self._put_item(END)
+                try:
+                    self._put_item(END)
+                finally:  # here, not in a function: a handler may run where one starts
+                    try:
+                        for _ in self._ring_receiver:
+                            break
+                    except UNHEARD:
+                        pass
                 if self._drained():
                     return
 
     def _drained(self) -> bool:
         """Whether every permit is home, the END mark on top. If not, let the thread run that holds one."""
-        ring(self._ring_receiver)
         if self._permits.qsize() > self._capacity:
             return True
         time.sleep(0)

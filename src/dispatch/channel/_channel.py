@@ -23,20 +23,25 @@ from __future__ import annotations
 import operator
 import queue
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import repeat
 from queue import Empty
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from dispatch.channel._bells import Bells, ring, ringing, within
+from dispatch.channel._bells import UNHEARD, Bell, Bells, ring, ringing, within
+from dispatch.channel._cases import Receive, Send
 from dispatch.channel._marks import END, PERMIT, End, Mark
+from dispatch.channel._offers import Hook, Offer
+from dispatch.channel._selection import Commitment
 from dispatch.channel._statistics import ChannelStatistics
 from dispatch.channel._taking import LOOK, WAIT, endlessly
+from dispatch.channel._waiting import choose_async
 from dispatch.errors import ChannelClosed, EndOfChannel, WouldWait
 
 T = TypeVar("T")
 
+MOST = 100_000_000
 CLOSED = "the channel is closed; the item was not taken"
 ENDED = "the channel is closed and everything sent has been received"
 
@@ -82,6 +87,8 @@ class Channel(Generic[T]):
 
     def __init__(self, capacity: int = 0) -> None:
         self._capacity = operator.index(capacity)
+        if self._capacity > MOST:
+            raise ValueError(f"a channel's capacity is at most {MOST}, each slot of it costs memory: {capacity}")
         if self._capacity < 0:
             raise ValueError(f"a channel's capacity cannot be negative: {capacity}. 0 makes it unbuffered")
         self._closed = False
@@ -115,12 +122,24 @@ class Channel(Generic[T]):
         try:
             for permit in self._next_permit if timeout is None else self._next_permit_within(timeout):
                 if permit is PERMIT and not self._closed:
-                    self._put_item(item)
-                    if self._item_bells:
-                        ring(self._ring_receiver)
+                    try:
+                        self._put_item(item)
+                    finally:  # an interrupt after the put rings too
+                        if self._item_bells:
+                            try:
+                                for _ in self._ring_receiver:
+                                    break
+                            except UNHEARD:
+                                pass
                     return
-                self._put_permit(permit)
-                ring(self._ring_sender)
+                try:
+                    self._put_permit(permit)
+                finally:  # here, not in a function: a handler may run where one starts
+                    try:
+                        for _ in self._ring_sender:
+                            break
+                    except UNHEARD:
+                        pass
                 raise ChannelClosed(CLOSED)
         except Empty:
             pass
@@ -134,12 +153,24 @@ class Channel(Generic[T]):
         try:
             for permit in self._next_permit_now:
                 if permit is PERMIT and not self._closed:
-                    self._put_item(item)
-                    if self._item_bells:
-                        ring(self._ring_receiver)
+                    try:
+                        self._put_item(item)
+                    finally:  # an interrupt after the put rings too
+                        if self._item_bells:
+                            try:
+                                for _ in self._ring_receiver:
+                                    break
+                            except UNHEARD:
+                                pass
                     return
-                self._put_permit(permit)
-                ring(self._ring_sender)
+                try:
+                    self._put_permit(permit)
+                finally:  # here, not in a function: a handler may run where one starts
+                    try:
+                        for _ in self._ring_sender:
+                            break
+                    except UNHEARD:
+                        pass
                 raise ChannelClosed(CLOSED)
         except Empty:
             pass
@@ -163,11 +194,13 @@ class Channel(Generic[T]):
 
         Never waits, and once is enough: closing a closed channel does nothing.
         """
-        with suppress(Empty):  # when every mark is put
-            self._closed = True
-            any(self._marking)  # puts both in one call, so that no interrupt leaves a channel half closed
-        ring(self._ring_receiver)
-        ring(self._ring_sender)
+        try:
+            with suppress(Empty):  # when every mark is put
+                self._closed = True
+                any(self._marking)  # puts both in one call, so that no interrupt leaves a channel half closed
+        finally:
+            ring(self._ring_receiver)
+            ring(self._ring_sender)
 
     @property
     def capacity(self) -> int:
@@ -204,6 +237,57 @@ class Channel(Generic[T]):
     def __repr__(self) -> str:
         filled = f"{len(self)} of {self._capacity}" if self._capacity else "unbuffered"
         return f"<Channel {filled} | {'closed' if self._closed else 'open'}>"
+
+    async def asend(self, item: T, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as `send` has it
+        """`send` from a coroutine, leaving the event loop free. Cancelled, its item may have been taken."""
+        if self._sendable(0):
+            with suppress(WouldWait):
+                self.send_nowait(item)
+                return
+        await choose_async((Send(self, item),), timeout)
+
+    async def areceive(self, timeout: float | None = None) -> T:  # noqa: ASYNC109 - as `receive` has it
+        """`receive` from a coroutine: waits without holding up the event loop. Cancelled, it has taken nothing."""
+        if self._receivable(0):
+            try:
+                return self.receive_nowait()
+            except WouldWait:
+                pass
+        received = await choose_async((Receive[T](self),), timeout)
+        if received.closed:
+            raise EndOfChannel(ENDED)
+        return received.item
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        """Each item as it comes, until the channel is closed and drained. Several coroutines may iterate at once."""
+        while True:
+            try:
+                item = await self.areceive()
+            except EndOfChannel:
+                return
+            yield item
+
+    # How a select sees a channel. An unbuffered one knows more, see there.
+
+    def _receivable(self, our_bids: int) -> bool:  # noqa: ARG002 - only an unbuffered channel has any
+        """Whether a receive might succeed; `our_bids` hang there ourselves."""
+        return self._items.qsize() > 0
+
+    def _sendable(self, our_offers: int) -> bool:  # noqa: ARG002 - as above
+        """Whether a send might succeed; `our_offers` hang there ourselves."""
+        return self._permits.qsize() > 0
+
+    def _receiver_hooks(self, offer: Offer, bell: Bell) -> Sequence[Hook]:  # noqa: ARG002 - as above
+        return [Hook(self._item_bells, bell, self._ring_receiver, self._items)]
+
+    def _sender_hooks(self, offer: Offer, bell: Bell) -> Sequence[Hook]:  # noqa: ARG002 - as above
+        return [Hook(self._permit_bells, bell, self._ring_sender, self._permits)]
+
+    def _settle(self, commitment: Commitment) -> T:
+        raise NotImplementedError
+
+    def _forsake(self) -> None:
+        raise NotImplementedError
 
     def _next_permit_within(self, timeout: float) -> Iterator[Mark]:
         if timeout <= 0:
