@@ -121,7 +121,7 @@ def test_the_argument_that_cannot_travel_is_named(caller, args, kwargs, named):
     passed = caller.brew(*args, **kwargs)
 
     assert ("cannot_carry", named) == (passed.why, passed.argument)
-    assert "only=" in passed.detail
+    assert "such as an id to look it up by" in passed.detail
     assert "object at 0x" not in passed.detail
 
 
