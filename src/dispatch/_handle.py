@@ -214,7 +214,7 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
                 f"call {call.id} of {call.spec.name} has not finished, and waiting for it here would stop the "
                 "running event loop. Write `await handle` instead of `handle.result()`."
             )
-        if timeout is None and call.source is None and call.stage == "waiting":
+        if timeout is None and call.source is None and call.stage == "waiting" and not call.spec.coroutine:
             # A worker that waits for its own pool might wait for itself.
             run_in_place(call, of=call.decision.destination)
         block(_Attention(call), timeout)

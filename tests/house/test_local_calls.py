@@ -8,11 +8,14 @@ import gc
 import sys
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import dispatch
 from dispatch import _unread
+from dispatch.pool import Pool
+from dispatch.transports import local
 
 TIGHT = """
 version: 1
@@ -504,22 +507,53 @@ def test_requirements_made_up_for_each_call_do_not_fill_the_memory(dispatcher, m
     assert len(one._plans) <= 10
 
 
-def test_many_coroutines_wait_for_room_no_longer_than_they_may(dispatcher, held):
-    """Each by its own clock, and none of them takes the threads of the application's loop."""
+class Untouched(ThreadPoolExecutor):
+    """A loop's default threads, of which nobody but the application may take one."""
+
+    def submit(self, *_, **__):
+        raise AssertionError("a thread of the application's was taken")
+
+
+def test_coroutines_that_wait_for_room_take_no_thread_of_their_loops(dispatcher, held):
+    """However many wait, `asyncio.to_thread` of the application is not behind them."""
     dispatcher(TIGHT.format(on_full="block", fallback="spare"))
 
     async def main():
+        asyncio.get_running_loop().set_default_executor(Untouched())
         fill(held)
-        waiting = [asyncio.create_task(identity.adelay(number)) for number in range(60)]
-        began = asyncio.get_running_loop().time()
-        await asyncio.to_thread(int)
-        borrowed = asyncio.get_running_loop().time() - began
-        handles = await asyncio.gather(*waiting, return_exceptions=True)
-        return borrowed, asyncio.get_running_loop().time() - began, handles
+        return await asyncio.gather(*(identity.adelay(number) for number in range(60)), return_exceptions=True)
 
-    borrowed, took, handles = asyncio.run(main())
+    ended = asyncio.run(main())
 
-    assert all(isinstance(each, dispatch.Handle | dispatch.NotAccepted) for each in handles)
-    # 60 waits of 50 ms: one after another on a loop's default threads they would take half a second and more.
-    assert borrowed < 5
-    assert took < 5
+    assert [] == [each for each in ended if not isinstance(each, dispatch.Handle | dispatch.NotAccepted)]
+
+
+def test_a_wait_for_room_is_counted_from_when_it_began():
+    """What passed before a thread got round to it is not added to `block_timeout`."""
+    pool = Pool("tight", lambda _: 0, workers=1, capacity=0)
+    room = local._Room(pool, None, 60.0)
+    room._deadline -= 60.0
+
+    assert 0.0 == room._left()
+    room.wait()
+
+    assert not room.sent
+    pool.close(5)
+
+
+@dispatch.task
+async def on_a_loop(value: int) -> int:
+    await asyncio.sleep(0)
+    return value
+
+
+@dispatch.task
+def wait_for_a_loop(number: int) -> int:
+    return sum(on_a_loop.delay(each).result() for each in range(number))
+
+
+def test_a_worker_that_waits_for_a_coroutine_leaves_it_to_its_loop(dispatcher):
+    """It lends its thread to calls that threads run, and to no others: a coroutine would come back unawaited."""
+    dispatcher(ALONE.format(on_full="block"))
+
+    assert 4950 == wait_for_a_loop.delay(100).result(timeout=10)
