@@ -7,18 +7,17 @@ thread, so that nothing needs a lock.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from asyncio import _get_running_loop, get_running_loop
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Generic, TypeVar
-from weakref import WeakSet
+from typing import Generic, TypeVar
 
 from dispatch._log import logger
 from dispatch.pool._loop_pool import SMOOTHING, Start
+from dispatch.pool._renewal import renew_in_children
 from dispatch.pool._statistics import Drained, PoolStatistics
 
 T = TypeVar("T")
@@ -59,10 +58,10 @@ class CallersLoop(Generic[T]):
         self._start = start
         self._lost = lost
         self._on_broken_off = self._broken_off  # made once, not for each item
-        self._renew()
-        _pools.add(self)
+        self.renew()
+        renew_in_children(self)
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
         self._lanes: dict[asyncio.AbstractEventLoop, _Lane[T]] = {}
         self._changed = threading.Condition(threading.Lock())
         self._finished = 0
@@ -220,14 +219,3 @@ class CallersLoop(Generic[T]):
         now = self.statistics()
         state = "closed" if self.closed else "open"
         return f"<CallersLoop {self.name!r} [{now.busy} running | {now.waiting} waiting | {state}]>"
-
-
-_pools: WeakSet[CallersLoop[Any]] = WeakSet()
-
-
-def _renew_all() -> None:
-    for pool in tuple(_pools):
-        pool._renew()  # noqa: SLF001 - the pool's own fork handler
-
-
-os.register_at_fork(after_in_child=_renew_all)

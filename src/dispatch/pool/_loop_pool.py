@@ -11,16 +11,15 @@ Invariants, kept by `_changed`:
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Generic, TypeAlias, TypeVar
-from weakref import WeakSet
+from typing import Generic, TypeAlias, TypeVar
 
 from dispatch._log import logger
 from dispatch.pool._loop import LoopThread
+from dispatch.pool._renewal import renew_in_children
 from dispatch.pool._statistics import Drained, PoolStatistics
 
 T = TypeVar("T")
@@ -45,10 +44,10 @@ class LoopPool(Generic[T]):
         self.capacity = capacity
         self._start = start
         self._lost = lost
-        self._renew()
-        _pools.add(self)
+        self.renew()
+        renew_in_children(self)
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
         self._changed = threading.Condition(threading.Lock())
         self._waiting: deque[T] = deque()
         self._running: dict[T, asyncio.Task[None]] = {}
@@ -200,14 +199,3 @@ class LoopPool(Generic[T]):
         now = self.statistics()
         state = "closed" if self.closed else "open"
         return f"<LoopPool {self.name!r} [{now.busy} running, at most {self.limit} | {now.waiting} waiting | {state}]>"
-
-
-_pools: WeakSet[LoopPool[Any]] = WeakSet()
-
-
-def _renew_all() -> None:
-    for pool in tuple(_pools):
-        pool._renew()  # noqa: SLF001 - the pool's own fork handler
-
-
-os.register_at_fork(after_in_child=_renew_all)

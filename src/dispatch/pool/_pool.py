@@ -6,16 +6,15 @@ pool is new and empty: the parent's workers do not exist there, and what they we
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Generic, TypeVar
-from weakref import WeakSet
+from typing import Generic, TypeVar
 
 from dispatch._log import logger
 from dispatch.channel import Channel
 from dispatch.errors import ChannelClosed, EndOfChannel, WouldWait
+from dispatch.pool._renewal import renew_in_children
 from dispatch.pool._statistics import Drained, PoolStatistics
 from dispatch.pool._worker import Worker
 
@@ -34,10 +33,10 @@ class Pool(Generic[T]):
         self.limit = workers
         self.capacity = capacity
         self._run = run
-        self._renew()
-        _pools.add(self)
+        self.renew()
+        renew_in_children(self)
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
         self._channel: Channel[T] = Channel(self.capacity)
         self._workers: list[Worker[T]] = []
         self._growing = threading.Lock()
@@ -140,14 +139,3 @@ class Pool(Generic[T]):
             f"<Pool {self.name!r} [threads: {now.busy} busy of {now.workers}, at most {now.limit} | "
             f"channel: {now.waiting} of {now.capacity} | {state}]>"
         )
-
-
-_pools: WeakSet[Pool[Any]] = WeakSet()
-
-
-def _renew_all() -> None:
-    for pool in tuple(_pools):
-        pool._renew()  # noqa: SLF001 - the pool's own fork handler
-
-
-os.register_at_fork(after_in_child=_renew_all)
