@@ -215,7 +215,7 @@ def test_a_plain_function_is_not_for_a_loop(dispatcher):
 
 def test_green_threads_cannot_have_a_loop_thread(dispatcher, monkeypatch):
     """Under gevent's patches it is `cannot_carry`; the caller's own loop still does."""
-    monkeypatch.setattr("dispatch.transports.local.unsound", lambda: "gevent has made greenlets of this")
+    monkeypatch.setattr("dispatch.transports.local._coroutines.unsound", lambda: "gevent has made greenlets of this")
     dispatcher(policy(OWN))
 
     with pytest.raises(dispatch.NotAccepted, match=r"cannot_carry.*greenlets"):

@@ -15,7 +15,7 @@ import pytest
 import dispatch
 from dispatch import _unread
 from dispatch.pool import Pool
-from dispatch.transports import local
+from dispatch.transports.local._waits import Room
 
 TIGHT = """
 version: 1
@@ -531,7 +531,7 @@ def test_coroutines_that_wait_for_room_take_no_thread_of_their_loops(dispatcher,
 def test_a_wait_for_room_is_counted_from_when_it_began():
     """What passed before a thread got round to it is not added to `block_timeout`."""
     pool = Pool("tight", lambda _: 0, workers=1, capacity=0)
-    room = local._Room(pool, None, 60.0)
+    room = Room(pool, None, 60.0)
     room._deadline -= 60.0
 
     assert 0.0 == room._left()

@@ -19,18 +19,18 @@ from dispatch.errors import PassedOver
 from dispatch.policy import LocalSettings
 from dispatch.testing._scene import Scene
 from dispatch.testing._theatre import playing
-from dispatch.transports.local import LocalDestination
+from dispatch.transports.local import Threads
 
 _CANVAS = ("chain", "chord", "group_id", "link", "link_error")
 
 
 class Inline(Scene):
-    """Runs calls as the local transport does, without its threads."""
+    """Runs calls as the local transport does, in the caller's thread."""
 
     takes = True
 
     def __init__(self) -> None:
-        self._place = LocalDestination("inline", LocalSettings(transport="local"))
+        self._threads = Threads("inline", LocalSettings(transport="local"))
 
     def refuses(self, call: Call, destination: str) -> PassedOver | None:
         told = call.options.celery if call.options is not None else {}
@@ -43,7 +43,7 @@ class Inline(Scene):
         if inspect.iscoroutinefunction(call.spec.function):
             call.spec = msgspec.structs.replace(call.spec, function=_plain(call.spec.function))
         call.sent = ticks()
-        self._place._run(call)  # noqa: SLF001 - a second way to run a call would drift away from the first
+        self._threads.run(call)  # a second way to run a call would drift away from the first
 
 
 def _plain(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
