@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -182,7 +183,7 @@ def test_set_up_and_ended_hundreds_of_times_it_leaves_nothing_behind(monkeypatch
     def figures():
         gc.collect()
         alive = sum(type(each) is dispatch.Dispatcher for each in gc.get_objects())
-        return threading.active_count(), len(os.listdir("/proc/self/fd")), alive
+        return threading.active_count(), len(tuple(Path("/proc/self/fd").iterdir())), alive
 
     cycle()
     before = figures()
