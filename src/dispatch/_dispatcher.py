@@ -7,7 +7,6 @@ thread, `asend` by leaving the event loop free.
 
 from __future__ import annotations
 
-import atexit
 import concurrent.futures.thread  # noqa: F401 - it must meet the interpreter's exit; too late, it cannot be imported
 from collections.abc import Generator, Mapping
 from contextvars import copy_context
@@ -18,6 +17,7 @@ from weakref import WeakSet
 from dispatch import _compose, telemetry
 from dispatch._call import Call, CallOptions
 from dispatch._clock import ticks
+from dispatch._exit import at_exit
 from dispatch._fork import notice_fork, renew_in_child
 from dispatch._handle import Handle
 from dispatch._ids import here
@@ -252,7 +252,7 @@ def end_all() -> None:
             logger("shutdown").exception("a dispatcher did not end in order")
 
 
-atexit.register(end_all)
+at_exit(end_all)
 
 
 def _block(steps: Steps) -> Handle[Any]:

@@ -197,20 +197,23 @@ def test_set_up_and_ended_hundreds_of_times_it_leaves_nothing_behind(monkeypatch
 
 
 BEGINNING = """
-import logging, sys, threading, time
+import logging, os, sys, threading
 import dispatch
 logging.basicConfig(level="INFO", format="%(message)s")
 started, release = threading.Event(), threading.Event()
+
+def tell(word):
+    os.write(1, f"{word}\\n".encode())     # at once and whole, whoever else writes
 
 @dispatch.task
 def hold():
     started.set()
     release.wait(10)
-    print("held", flush=True)
+    tell("held")
 
 @dispatch.task
 def say(word):
-    print(word, flush=True)
+    tell(word)
 
 @dispatch.task
 def leave():
@@ -307,3 +310,36 @@ def test_threads_that_wait_for_results_do_not_keep_the_process():
 
     assert 0 == ended.returncode, ended.stderr
     assert "left=1" in ended.stderr
+
+
+@pytest.mark.parametrize("how", ["fork", "spawn", "forkserver"])
+def test_a_child_of_multiprocessing_finishes_its_calls(tmp_path, how):
+    """However it was made: `fork` and `forkserver` end their children without the interpreter's exit."""
+    (tmp_path / "program.py").write_text(
+        BEGINNING
+        + dedent("""
+            import multiprocessing
+            from multiprocessing import util
+
+            @dispatch.task
+            def late(word):
+                release.wait(10)
+                tell(word)
+
+            def child():
+                util.Finalize(None, release.set, exitpriority=100)  # before all others
+                [late.delay(word) for word in "abc"]
+
+            if __name__ == "__main__":
+                process = multiprocessing.get_context(sys.argv[1]).Process(target=child)
+                process.start()
+                process.join()
+                sys.exit(process.exitcode)
+        """)
+    )
+    ended = subprocess.run(
+        [sys.executable, "program.py", how], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert 0 == ended.returncode, ended.stderr
+    assert {"a", "b", "c"} == set(ended.stdout.split())

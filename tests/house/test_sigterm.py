@@ -30,19 +30,22 @@ rules: []
 otherwise: {route_to: fast}
 ''')
 
+def tell(*words: object) -> None:
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())     # at once and whole, whoever else writes
+
 @dispatch.task
 def hold() -> None:
-    print("started", flush=True)
+    tell("started")
     sys.stdin.readline()
 
 @dispatch.task
 def say(word: str) -> None:
-    print(word, flush=True)
+    tell(word)
 
 def until_it_ends() -> None:
     while not dispatch._default.current().destinations["fast"]._pool.closed:
         time.sleep(0.001)
-    print("ending", flush=True)
+    tell("ending")
 """
 
 HELD = """
@@ -107,7 +110,7 @@ def test_an_earlier_handler_has_its_turn_in_the_main_thread_when_all_is_ended(tm
         BEGINNING
         + """
 def earlier(number, frame):
-    print("earlier", number, threading.current_thread() is threading.main_thread(), flush=True)
+    tell("earlier", number, threading.current_thread() is threading.main_thread())
     had_its_turn.set()
 
 had_its_turn = threading.Event()
@@ -146,7 +149,7 @@ dispatch.shutdown()     # waits for the one under way
 try:
     say.delay("late")
 except dispatch.NotAccepted:
-    print("goes on", flush=True)
+    tell("goes on")
 """
     )
     with program(source, tmp_path) as one:
@@ -167,7 +170,7 @@ def test_a_main_thread_that_waits_for_a_result_gets_it(tmp_path):
 dispatch.configure(policy=POLICY, handle_signals=True)
 handle = hold.delay()
 handle.result()
-print("has it", flush=True)
+tell("has it")
 time.sleep(60)
 """
     )
@@ -279,7 +282,7 @@ for _ in range(CHILDREN):
     _, status = os.waitpid(pid, 0)
     for each in (out, waiting, ready):
         os.close(each)
-    print(os.waitstatus_to_exitcode(status), *(marks.count(kind) for kind in b"ase"), flush=True)
+    tell(os.waitstatus_to_exitcode(status), *(marks.count(kind) for kind in b"ase"))
 """
 )
 
