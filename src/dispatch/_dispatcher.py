@@ -103,6 +103,8 @@ class Dispatcher:
         wanted = self.settings.shutdown_grace if grace is None else grace
         deadline = monotonic() + as_duration_ns(wanted, or_none=True) / 1e9
         drained = self._shutdown(self.destinations.values(), self.celery, deadline)
+        if drained is None:
+            return Drained()
         running.discard(self)  # not before: an exit meanwhile waits for it too
         return drained
 

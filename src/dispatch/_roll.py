@@ -25,6 +25,7 @@ class Roll(Generic[T]):
         self._members.pop(member, None)
 
     def clear(self) -> None:
+        """Strike everybody off."""
         self._members.clear()
 
     def __iter__(self) -> Iterator[T]:

@@ -24,12 +24,12 @@ class Shutdown:
         # Reentrant: a signal handler of the application's may ask for it in the middle of one.
         self._turn = threading.RLock()
 
-    def __call__(self, destinations: Iterable[Destination], celery: CelerySide, deadline: float) -> Drained:
-        """Wait until `deadline` at most, and log what became of the calls."""
+    def __call__(self, destinations: Iterable[Destination], celery: CelerySide, deadline: float) -> Drained | None:
+        """Wait until `deadline` at most, and log what became of the calls. `None`: somebody else is still at it."""
         # The one under way may wait for the very task, or the very loop, that asks for another.
         patience = 0.0 if is_worker() or in_event_loop() else _left(deadline)
         if not self._turn.acquire(timeout=patience):
-            return Drained()
+            return None
         try:
             return self._close(destinations, celery, deadline)
         finally:

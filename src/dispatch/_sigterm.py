@@ -56,7 +56,10 @@ class Sigterm:
             )
 
     def handle(self, *, wanted: bool) -> None:
-        """Handle the signal from now on, or leave it to whoever handled it before."""
+        """Handle the signal from now on, or leave it to whoever handled it before.
+
+        Raises `NotConfigured` where that one is C code, which cannot be given its turn.
+        """
         if wanted and self._celerys:
             logger("shutdown").info("handle_signals does nothing in a Celery worker, which ends its processes in order")
         elif wanted:
@@ -71,8 +74,8 @@ class Sigterm:
 
     def leave_to_celery(self) -> None:
         """This process is a Celery worker, and so are its children."""
-        self._celerys = True
-        if threading.current_thread() is threading.main_thread():  # it is not in an embedded worker
+        if threading.current_thread() is threading.main_thread():  # a worker in a thread handles no signals
+            self._celerys = True
             self._withdraw()
 
     def exit_begins(self) -> None:

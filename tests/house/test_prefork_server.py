@@ -245,19 +245,14 @@ def gunicorn(shop, folder: Path, *options: str) -> Iterator[tuple[subprocess.Pop
     log = folder / "gunicorn.log"
     command = [sys.executable, "-m", "gunicorn", "--preload", "--workers=2", "--bind=127.0.0.1:0"]
     command += ["--graceful-timeout=20", "--no-control-socket", f"--log-file={log}", *options, "site_app:app"]
-    with subprocess.Popen(command, cwd=folder, env=os.environ | shop, text=True) as server:
+    with subprocess.Popen(command, cwd=folder, env=os.environ | shop, text=True, process_group=0) as server:
         try:
             eventually(lambda: log.exists() and log.read_text().count("Booting worker") >= 2, within=20)
             port = int(log.read_text().split("Listening at: http://127.0.0.1:")[1].split()[0])
             yield server, port
         finally:
-            server.kill()
-            eventually(lambda: not _answers(port))
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+            if server.poll() is None:  # else its workers have ended before it
+                os.killpg(server.pid, signal.SIGKILL)
 
 
 def get(port: int, path: str) -> str:

@@ -15,6 +15,7 @@ import pytest
 
 import dispatch
 from dispatch import _default
+from dispatch._dispatcher import running
 from dispatch.pool import Drained
 from servers.patience import eventually
 
@@ -124,6 +125,25 @@ def test_a_task_that_shuts_down_while_the_main_thread_does_ends_at_once(dispatch
 
     assert Drained(finished=1) == dispatch.shutdown("30s")
     assert Drained() == handle.result(timeout=0)
+
+
+def test_whoever_finds_a_shutdown_under_way_leaves_it_for_the_exit_to_wait_for(dispatcher):
+    """A coroutine that asks for another is told nothing, and the one under way is still known."""
+    one = dispatcher(POLICY)
+    hold.delay()
+    assert started.acquire(timeout=5)
+    thread = threading.Thread(target=dispatch.shutdown, args=["30s"])
+    thread.start()
+    eventually(lambda: one.destinations["fast"]._pool.closed)
+
+    async def ask():
+        return dispatch.shutdown("30s")
+
+    assert Drained() == asyncio.run(ask())
+    assert one in running
+    release.set()
+    thread.join()
+    assert one not in running
 
 
 def test_a_coroutine_task_may_shut_down(dispatcher):

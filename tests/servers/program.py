@@ -53,7 +53,7 @@ class Program:
 
 @contextmanager
 def program(source: str, folder: Path, *, env: Mapping[str, str] | None = None) -> Iterator[Program]:
-    """Start `source` in `folder`; at the end of the block it is gone."""
+    """Start `source` in `folder`; at the end of the block it is gone, with its children."""
     err = folder / "program.err"
     path = folder / "program.py"
     path.write_text(dedent(source))
@@ -67,9 +67,11 @@ def program(source: str, folder: Path, *, env: Mapping[str, str] | None = None) 
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
+            process_group=0,
         ) as process,
     ):
         try:
             yield Program(process, err)
         finally:
-            process.kill()
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # its children too
