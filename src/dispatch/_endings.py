@@ -12,7 +12,6 @@ handler that interrupts the waiter:
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,7 +19,7 @@ from typing import Generic, Self, TypeVar
 
 from dispatch._handle import Handle, attention, outcome_of
 from dispatch._outcome import Failure
-from dispatch._waiting import block, leave_free
+from dispatch._waiting import block, in_event_loop, leave_free
 from dispatch.errors import WouldBlock
 
 R = TypeVar("R")
@@ -91,7 +90,7 @@ class Endings(Generic[R]):
         """Block until enough have ended. Raises `TimeoutError`, and `WouldBlock` in a running event loop."""
         if self._enough():
             return
-        if _in_event_loop():
+        if in_event_loop():
             raise WouldBlock(
                 f"{self._unfinished()} have not finished, and waiting for them here would stop the running event "
                 "loop. Write `await group`, or `async for` over `as_completed`."
@@ -149,11 +148,3 @@ class Endings(Generic[R]):
 
     def _unfinished(self) -> str:
         return f"{self.total - self.ended} of {self.total} calls"
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -10,11 +10,12 @@ import msgspec
 
 from dispatch._call import Call
 from dispatch._decision import Decision
+from dispatch._fork import notice_fork
 from dispatch._ids import here
 from dispatch._log import logger
 from dispatch._outcome import Failure, Outcome, Success
 from dispatch._unread import read
-from dispatch._waiting import Once, arrival, block, leave_free
+from dispatch._waiting import Once, arrival, block, in_event_loop, leave_free
 from dispatch.errors import CallCancelled, CallExpired, CallFailed, HandleLost, WouldBlock
 from dispatch.pool import run_in_place
 
@@ -209,7 +210,7 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
     def _wait(self, timeout: float | None) -> Outcome:
         call = self._call
         self._refuse_foreign()
-        if _in_event_loop():
+        if in_event_loop():
             raise WouldBlock(
                 f"call {call.id} of {call.spec.name} has not finished, and waiting for it here would stop the "
                 "running event loop. Write `await handle` instead of `handle.result()`."
@@ -223,6 +224,7 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
         return call.outcome
 
     def _refuse_foreign(self) -> None:
+        notice_fork()
         if self._call.foreign:
             raise HandleLost(
                 f"call {self._call.id} of {self._call.spec.name} was made by the parent of this forked process, "
@@ -272,11 +274,3 @@ def _settled(call: Call) -> Outcome:
     if call.outcome is None:
         raise CallFailed(f"call {call.id} of {call.spec.name} woke its waiter without an outcome")
     return call.outcome
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import os
 import threading
 import time
 import weakref
@@ -11,6 +10,7 @@ from itertools import count
 from threading import TIMEOUT_MAX
 from typing import Final
 
+from dispatch._fork import renew_in_child
 from dispatch.channel._channel import Channel
 
 A_WHILE: Final = 5.0
@@ -80,4 +80,4 @@ class Timers:
 
 _timers: Final = Timers()
 # Channels and threads belong to their process; a lock that the parent held would never be released here.
-os.register_at_fork(after_in_child=_timers.renew)
+renew_in_child(_timers.renew)

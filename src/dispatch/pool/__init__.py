@@ -7,6 +7,7 @@ from dispatch.pool._loop_pool import LoopPool as LoopPool
 from dispatch.pool._pool import Pool as Pool
 from dispatch.pool._statistics import Drained as Drained
 from dispatch.pool._statistics import PoolStatistics as PoolStatistics
+from dispatch.pool._worker import is_worker as is_worker
 from dispatch.pool._worker import run_in_place as run_in_place
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "LoopThread",
     "Pool",
     "PoolStatistics",
+    "is_worker",
     "run_in_place",
     "unsound",
 ]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Generic, TypeVar
 
+from dispatch._fork import notice_fork
 from dispatch._log import logger
 from dispatch.channel import Channel
 from dispatch.errors import ChannelClosed, EndOfChannel, WouldWait
@@ -119,6 +120,8 @@ class Pool(Generic[T]):
                 return rest
 
     def _grow(self) -> None:
+        if notice_fork():
+            return  # this pool was the parent's a moment ago: whoever sends tries anew
         with self._growing:
             if not self._missing or self.closed:
                 return

@@ -66,6 +66,11 @@ class Worker(threading.Thread, Generic[T]):
                 self.depth -= 1
 
 
+def is_worker() -> bool:
+    """Whether the calling thread is a worker of any pool."""
+    return hasattr(_here, "worker")
+
+
 def run_in_place(item: Any, *, of: str) -> None:
     """If this thread is a worker of the pool named `of`, run `item` here instead of waiting for another worker.
 
