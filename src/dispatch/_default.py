@@ -12,6 +12,7 @@ from dispatch import telemetry
 from dispatch._compose import PolicySource, hook_worker, recommended
 from dispatch._dispatcher import Dispatcher
 from dispatch._requirements import Duration
+from dispatch._statistics import Statistics
 from dispatch.pool import Drained
 from dispatch.settings import Settings
 
@@ -100,6 +101,11 @@ def shutdown(grace: Duration | None = None) -> Drained:
     `dispatch.configure()` starts anew. Twice is once; never started is fine.
     """
     return Drained() if _default.dispatcher is None else _default.dispatcher.shutdown(grace)
+
+
+def statistics() -> Statistics:
+    """What the default dispatcher and this process hold at this moment; costs the calls nothing."""
+    return current().statistics()
 
 
 def _end_of_worker() -> None:

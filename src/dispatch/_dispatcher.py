@@ -25,6 +25,7 @@ from dispatch._log import logger
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Duration
 from dispatch._roll import Roll
+from dispatch._statistics import Statistics, statistics_of
 from dispatch._units import as_duration_ns
 from dispatch.errors import NotAccepted, OutcomeUnknown, PassedOver, refusal
 from dispatch.policy import Estimate, Explanation, Plan, Policy, Route
@@ -83,6 +84,10 @@ class Dispatcher:
     def explain(self, spec: TaskSpec, args: Args, kwargs: Kwargs) -> Explanation:
         """The decision that a call would get now, asked of the very objects that decide. Nothing is sent."""
         return self._plan(spec).explain(args, kwargs)
+
+    def statistics(self) -> Statistics:
+        """What the destinations and the process hold at this moment; costs the calls nothing."""
+        return statistics_of(self.destinations)
 
     def stage(self, policy: Policy, destinations: Mapping[str, Destination]) -> None:
         """Decide by `policy` and hand over to `destinations` from the next call on: the seam of `dispatch.testing`."""
@@ -188,7 +193,9 @@ class Dispatcher:
                 self._leave_unknown(call, answer)
         for place in route.places:
             # A worker that waited for room in its own pool might wait for itself.
-            if self.destinations[place.name].run_here(call):
+            running = self.destinations[place.name].run_here(call, awaiting=awaiting)
+            if running is not None:
+                yield running
                 telemetry.dispatched(call)
                 return Handle(call)
         self._refuse(call, passed)
