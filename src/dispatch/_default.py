@@ -13,6 +13,7 @@ from dispatch._dispatcher import Dispatcher
 from dispatch._fork import notice_fork, renew_in_child
 from dispatch._requirements import Duration
 from dispatch._sigterm import sigterm
+from dispatch._statistics import Statistics
 from dispatch.pool import Drained
 from dispatch.settings import Settings
 
@@ -115,6 +116,11 @@ def shutdown(grace: Duration | None = None) -> Drained:
     `dispatch.configure()` starts anew. Twice is once; never started is fine.
     """
     return Drained() if _default.dispatcher is None else _default.dispatcher.shutdown(grace)
+
+
+def statistics() -> Statistics:
+    """What the default dispatcher and this process hold at this moment; costs the calls nothing."""
+    return current().statistics()
 
 
 def _source_of_worker() -> AppSource:

@@ -26,6 +26,7 @@ from dispatch._registry import TaskSpec
 from dispatch._requirements import Duration
 from dispatch._roll import Roll
 from dispatch._shutdown import Shutdown
+from dispatch._statistics import Statistics, statistics_of
 from dispatch._units import as_duration_ns
 from dispatch._waiting import in_event_loop
 from dispatch.errors import NotAccepted, OutcomeUnknown, PassedOver, refusal
@@ -87,6 +88,10 @@ class Dispatcher:
     def explain(self, spec: TaskSpec, args: Args, kwargs: Kwargs) -> Explanation:
         """The decision that a call would get now, asked of the very objects that decide. Nothing is sent."""
         return self._plan(spec).explain(args, kwargs)
+
+    def statistics(self) -> Statistics:
+        """What the destinations and the process hold at this moment; costs the calls nothing."""
+        return statistics_of(self.destinations)
 
     def stage(self, policy: Policy, destinations: Mapping[str, Destination]) -> None:
         """Decide by `policy` and hand over to `destinations` from the next call on: the seam of `dispatch.testing`."""
@@ -195,7 +200,9 @@ class Dispatcher:
                 self._leave_unknown(call, answer)
         for place in route.places:
             # A worker that waited for room in its own pool might wait for itself.
-            if self.destinations[place.name].run_here(call):
+            running = self.destinations[place.name].run_here(call, awaiting=awaiting)
+            if running is not None:
+                yield running
                 telemetry.dispatched(call)
                 return Handle(call)
         self._refuse(call, passed)

@@ -13,14 +13,15 @@ handler that interrupts the waiter:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Generic, Self, TypeVar
 
-from dispatch._handle import Handle, attention, outcome_of
+from dispatch._handle import Handle, attention, outcome_of, stand_aside, stand_in
 from dispatch._outcome import Failure
 from dispatch._waiting import block, in_event_loop, leave_free
 from dispatch.errors import WouldBlock
+from dispatch.pool import is_worker, slot
 
 R = TypeVar("R")
 
@@ -40,6 +41,7 @@ class Endings(Generic[R]):
         self._failed: deque[Handle[R]] = deque()
         self._bells: deque[Callable[[], object]] = deque()
         self._taken = 0
+        self._behind: deque[int] | None = None
 
     def __enter__(self) -> Self:
         land = self._land
@@ -95,12 +97,20 @@ class Endings(Generic[R]):
                 f"{self._unfinished()} have not finished, and waiting for them here would stop the running event "
                 "loop. Write `await group`, or `async for` over `as_completed`."
             )
+        if timeout is None and is_worker():
+            for handle in self._unhelped():
+                stand_in(handle)
+                if self._enough():
+                    return
         block(self, timeout)
         self._refuse_less(timeout)
 
     async def await_(self, timeout: float | None) -> None:  # noqa: ASYNC109 - as `wait`
         """`wait` that leaves the event loop free."""
         if not self._enough():
+            if slot.get() is not None:
+                for handle in self._unhelped():
+                    stand_aside(handle)
             await leave_free(self, timeout)
             self._refuse_less(timeout)
 
@@ -132,6 +142,15 @@ class Endings(Generic[R]):
             except IndexError:
                 return  # somebody else has rung
             wake()
+
+    def _unhelped(self) -> Iterator[Handle[R]]:
+        """The handles that still wait, each once however often we wait: their pool may be waiting for us."""
+        if self._behind is None:
+            self._behind = deque(self._open)
+        while self._behind:
+            known = self._open.get(self._behind.popleft())
+            if known is not None:
+                yield known[0]
 
     def _enough(self) -> bool:
         return len(self._landed) + len(self._early) >= self._wanted or bool(self._failed)

@@ -17,7 +17,7 @@ from dispatch._outcome import Failure, Outcome, Success
 from dispatch._unread import read
 from dispatch._waiting import Once, arrival, block, in_event_loop, leave_free
 from dispatch.errors import CallCancelled, CallExpired, CallFailed, HandleLost, WouldBlock
-from dispatch.pool import run_in_place
+from dispatch.pool import lend_slot, run_in_place
 
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - short, as it stands in every other signature
 
@@ -92,6 +92,8 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
                 if call.source is not None:
                     yield from leave_free(_Attention(call), None).__await__()
                 else:
+                    if call.stage == "waiting":
+                        lend_slot(call, to_pool=call.decision.destination)
                     arrived, wake = arrival()
                     if call.tell(wake):
                         try:
@@ -215,9 +217,8 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
                 f"call {call.id} of {call.spec.name} has not finished, and waiting for it here would stop the "
                 "running event loop. Write `await handle` instead of `handle.result()`."
             )
-        if timeout is None and call.source is None and call.stage == "waiting" and not call.spec.coroutine:
-            # A worker that waits for its own pool might wait for itself.
-            run_in_place(call, of=call.decision.destination)
+        if timeout is None:
+            stand_in(self)
         block(_Attention(call), timeout)
         if call.outcome is None:
             raise TimeoutError(f"call {call.id} of {call.spec.name} has not finished after {timeout} s")
@@ -263,6 +264,20 @@ def attention(handle: Handle[Any]) -> Once:
     if handle._call.outcome is None:  # noqa: SLF001 - one room
         handle._refuse_foreign()  # noqa: SLF001 - one room
     return _Attention(handle._call)  # noqa: SLF001 - one room
+
+
+def stand_in(handle: Handle[Any]) -> None:
+    """This thread is about to wait for `handle`: as a worker of its pool it might wait for itself, so it runs it."""
+    call = handle._call  # noqa: SLF001 - one room
+    if call.source is None and call.stage == "waiting" and not call.spec.coroutine:
+        run_in_place(call, of=call.decision.destination)
+
+
+def stand_aside(handle: Handle[Any]) -> None:
+    """`stand_in` for the running coroutine, which lends its slot instead."""
+    call = handle._call  # noqa: SLF001 - one room
+    if call.source is None and call.stage == "waiting":
+        lend_slot(call, to_pool=call.decision.destination)
 
 
 def outcome_of(handle: Handle[Any]) -> Outcome | None:
