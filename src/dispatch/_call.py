@@ -29,6 +29,7 @@ from dispatch._ids import IdSpace, here
 from dispatch._log import logger
 from dispatch._outcome import Outcome
 from dispatch._registry import TaskSpec
+from dispatch._retry import Retry
 from dispatch._turn import Turn
 
 Stage: TypeAlias = Literal["waiting", "running", "settled", "unknown"]
@@ -98,6 +99,12 @@ class Call(msgspec.Struct, eq=False, weakref=True):
         return min((each for each in said if each is not None), default=None)
 
     @property
+    def retry(self) -> Retry | None:
+        """What this call was told, else its task."""
+        said = self.options.retry if self.options is not None else None
+        return said or self.spec.retry
+
+    @property
     def foreign(self) -> bool:
         """Whether this call was made by the parent of a fork: nothing here will ever settle it."""
         return self.space is not here.space
@@ -154,8 +161,12 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     ignore_result: bool | None = None
     expires_ns: int | None = None
     """From `delay` on."""
+    delay_ns: int | None = None
+    """Not before so long after `delay`: Celery's `countdown` and `eta`."""
+    retry: Retry | None = None
+    """Holds for this call instead of its task's."""
     celery: dict[str, Any] = {}
-    """Options that only Celery knows (`countdown`, `eta`, `queue`, `priority`, `link` …), handed on as they are."""
+    """Options that only Celery knows (`queue`, `priority`, `link` …), handed on as they are."""
 
 
 _NOTHING: dict[str, Any] = {}

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from dispatch._requirements import Kind, Requirements
+from dispatch._retry import Retry
 
 
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -29,6 +30,9 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     result: bool = True
     idempotent: bool = False
     expires_ns: int | None = None
+    timeout_ns: int | None = None
+    """The longest that one attempt may run."""
+    retry: Retry | None = None
     coroutine: bool = False
     """Whether calling the function gives a coroutine: it needs an event loop, wherever it runs."""
     importable: bool = True
