@@ -31,9 +31,12 @@ class Retry:
     jitter: bool = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.attempts, int) or isinstance(self.attempts, bool) or self.attempts < 1:
-            raise ValueError(f"attempts={self.attempts!r}: it takes a whole number from 1 on, the first attempt included")
-        if not self.kinds or not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in self.kinds):
+        # Not every caller has a type checker.
+        attempts: object = self.attempts
+        kinds: tuple[object, ...] = self.kinds
+        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
+            raise ValueError(f"attempts={attempts!r}: it takes a whole number from 1 on, the first attempt included")
+        if not kinds or not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
             raise TypeError(f"on={self.on!r}: it takes a subclass of Exception, or a tuple of them")
         for name in ("backoff", "max_backoff"):
             try:

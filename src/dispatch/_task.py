@@ -129,8 +129,8 @@ class Task(Generic[P, R, C]):
         """Celery's own call, on both paths: `apply_async((42,), task_id=…, expires=60)`.
 
         `countdown`, `eta` and `expires` (seconds or a date), `task_id`, `headers`, `ignore_result` and `retry` (a
-        `dispatch.Retry`) hold wherever the call runs. `queue`, `exchange`, `routing_key`, `priority`, `serializer`, `compression`, `link`,
-        `link_error`, `chain`, `chord` and `group_id` are Celery's and send the call there.
+        `dispatch.Retry`) hold wherever the call runs. `queue`, `exchange`, `routing_key`, `priority`, `serializer`,
+        `compression`, `link`, `link_error`, `chain`, `chord` and `group_id` are Celery's and send the call there.
         Any other option is a `TypeError`.
         """
         entered = ticks()
