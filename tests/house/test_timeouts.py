@@ -287,7 +287,7 @@ def test_a_coroutine_on_its_callers_loop_is_cancelled_there(dispatcher, gate):
 
 
 @pytest.mark.parametrize("task", [hang, ignore, ahang], ids=["thread", "deaf", "coroutine"])
-def test_the_span_ends_with_the_timeout_as_its_error(dispatcher, gate, monkeypatch, task):
+def test_the_span_ends_with_the_timeout_as_its_error(dispatcher, gate, monkeypatch, caplog, task):
     """At the moment of the timeout, whatever the body does afterwards."""
     monkeypatch.setattr(_timeouts, "_MOMENT", 0.01)
     one, spans = dispatcher(TWO), Spans()
@@ -305,6 +305,7 @@ def test_the_span_ends_with_the_timeout_as_its_error(dispatcher, gate, monkeypat
     assert "CallTimeout" == span.attributes["error.type"]
     assert 30_000_000_000 == span.end_time - span.start_time
     assert 1 == len([each for each in spans.finished if each.name.startswith("execute")])
+    assert "ended span" not in caplog.text
 
 
 def test_whoever_hears_of_a_timeout_holds_up_no_other(dispatcher, gate):

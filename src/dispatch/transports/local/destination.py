@@ -41,11 +41,13 @@ class LocalDestination:
         return self._forgets(durability) or (None if why is None else PassedOver(self.name, "cannot_carry", why))
 
     def unfit(self, durability: Durability) -> PassedOver | None:
+        if durability != "ephemeral":
+            return self._forgets(durability)
         if self._functions is not None and self._functions.pool.stuck:
             held = f"{self._functions.pool.statistics().abandoned} threads are held by calls past their timeout"
             return PassedOver(self.name, "refused", f"{held}, as many as it has workers; it goes on when they return")
         why = self._coroutines.unfit()
-        return self._forgets(durability) or (None if why is None else PassedOver(self.name, "cannot_carry", why))
+        return None if why is None else PassedOver(self.name, "cannot_carry", why)
 
     def _forgets(self, durability: Durability) -> PassedOver | None:
         if durability == "ephemeral":
