@@ -95,16 +95,9 @@ class Shop:
     def name(self, task: str) -> str:
         return f"{self.project.name}.{task}"
 
-    def send(
-        self,
-        task: str,
-        *args: Any,
-        durability: str | None = None,
-        headers: dict[str, Any] | None = None,
-        **options: Any,
-    ) -> Handle[Any]:
+    def send(self, task: str, *args: Any, durability: str | None = None, **options: Any) -> Handle[Any]:
         """Publish as plain Celery does, and give the handle that dispatch would give."""
-        headers = {**(headers or {}), **({} if durability is None else {"dispatch-durability": durability})}
+        headers = options.pop("headers", {}) | ({} if durability is None else {"dispatch-durability": durability})
         sent = self.app.tasks[self.name(task)].apply_async(args, headers=headers, **options)
         return self.handle(task, sent.id)
 

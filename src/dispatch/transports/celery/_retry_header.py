@@ -42,10 +42,10 @@ def pack(retry: Retry) -> str:
 
 
 def retry_of(headers: Mapping[str, Any], spec: TaskSpec, error: BaseException) -> Retry | None:
-    """What a failed attempt is to be judged by: the call's own word, else its task's.
+    """What a failed attempt is to be judged by: the call's own word, else its task's. `None`: it is the last one.
 
-    Of the exceptions that a header names, those are known here that `error` is one of. What is no such header is
-    left aside with a line in the log; never raises.
+    Of the exceptions that a header names, the answer has those that `error` is one of. What is no such header is left
+    aside with a line in the log; never raises.
     """
     text = headers.get(RETRY_HEADER)
     if text is None:
@@ -57,13 +57,16 @@ def retry_of(headers: Mapping[str, Any], spec: TaskSpec, error: BaseException) -
         return spec.retry
 
 
-def _read(text: object, error: BaseException) -> Retry:
+def _read(text: object, error: BaseException) -> Retry | None:
     if not isinstance(text, str) or len(text) > _LONGEST:
         raise TypeError(f"it takes text, of {_LONGEST} characters at most")
     written = msgspec.json.decode(text, type=_Written)
+    named = tuple(kind for kind in type(error).__mro__ if issubclass(kind, Exception) and _name(kind) in written.on)
+    if not named:
+        return None
     return Retry(
         attempts=written.attempts,
-        on=tuple(kind for kind in type(error).__mro__ if issubclass(kind, Exception) and _name(kind) in written.on),
+        on=named,
         backoff=written.backoff_ns / 1e9,
         max_backoff=written.max_backoff_ns / 1e9,
         jitter=written.jitter,
