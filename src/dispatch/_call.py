@@ -2,13 +2,14 @@
 
 The life of a call:
 
-    waiting ──claim──▶ running ──settle──▶ settled (done, failed)
-       │
+    waiting ◀──again─── running ──settle──▶ settled (done, failed)
+       │ └─────claim──────▲
        └────settle────▶ settled (cancelled, expired, refused)
 
 Invariants, kept by `_turn`:
 
-- a call leaves `waiting` exactly once: whoever claims it may run it, whoever settles it first has the word;
+- each attempt is claimed exactly once: whoever claims it may run it, and then settles the call or has it wait again;
+- whoever settles a call first has the word;
 - an outcome, once there, never changes;
 - everybody in `_waiters` is woken exactly once, after the outcome is there.
 
@@ -76,6 +77,8 @@ class Call(msgspec.Struct, eq=False, weakref=True):
     started: int = 0
     """The task's first line."""
     ended: int = 0
+    due: int = 0
+    """Not before this moment, by its delay or by the pause before another attempt."""
     attempt: int = 1
     stage: Stage = "waiting"
     outcome: Outcome | None = None
@@ -99,6 +102,11 @@ class Call(msgspec.Struct, eq=False, weakref=True):
         return min((each for each in said if each is not None), default=None)
 
     @property
+    def delay_ns(self) -> int | None:
+        """From `delay` on, not before so long; 0 and `None`: at once."""
+        return self.options.delay_ns if self.options is not None else None
+
+    @property
     def retry(self) -> Retry | None:
         """What this call was told, else its task."""
         said = self.options.retry if self.options is not None else None
@@ -115,6 +123,17 @@ class Call(msgspec.Struct, eq=False, weakref=True):
             if self.stage != "waiting":
                 return False
             self.stage = "running"
+            return True
+
+    def again(self, due: int) -> bool:
+        """Have it wait for another attempt, until `due`; for whoever has claimed it. False when it has its outcome."""
+        with _turn.lock:
+            if self.outcome is not None:
+                return False
+            self.attempt += 1
+            self.due = due
+            self.started = self.ended = 0
+            self.stage = "waiting"
             return True
 
     def settle(self, outcome: Outcome, *, unless_running: bool = False) -> bool:

@@ -90,6 +90,7 @@ def task(
     requirements = Requirements.of(durability=durability, latency_budget=latency_budget, only=only)
     if kind not in (None, "io", "cpu", "async"):
         raise ValueError(f"kind={kind!r} is not known: it takes 'io', 'cpu' or 'async'")
+    expires_ns, timeout_ns = _limit("expires", expires), _limit("timeout", timeout)
 
     def declare(function: Callable[..., Any]) -> Task[..., Any]:
         if not callable(function):
@@ -106,8 +107,8 @@ def task(
             tags=frozenset([tags] if isinstance(tags, str) else tags),
             result=result,
             idempotent=idempotent,
-            expires_ns=None if expires is None else as_duration_ns(expires),
-            timeout_ns=None if timeout is None else as_duration_ns(timeout),
+            expires_ns=expires_ns,
+            timeout_ns=timeout_ns,
             retry=retry,
             coroutine=coroutine,
             importable=importable,
@@ -117,3 +118,11 @@ def task(
         return Task(spec)
 
     return cast("_Declare", declare) if function is None else declare(function)
+
+
+def _limit(name: str, duration: Duration | None) -> int | None:
+    """Nanoseconds. Raises `ValueError` naming the parameter."""
+    try:
+        return None if duration is None else as_duration_ns(duration)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None

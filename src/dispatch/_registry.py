@@ -37,6 +37,12 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Whether calling the function gives a coroutine: it needs an event loop, wherever it runs."""
     importable: bool = True
     """Whether another process finds the function by importing its module."""
+    limited: bool = False
+    """Made from the others: whether an attempt has to be asked for its `expires`, its `timeout` or its `retry`."""
+
+    def __post_init__(self) -> None:
+        limited = any(limit is not None for limit in (self.expires_ns, self.timeout_ns, self.retry))
+        msgspec.structs.force_setattr(self, "limited", limited)
 
 
 class Registry:
