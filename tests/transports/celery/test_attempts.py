@@ -8,7 +8,7 @@ import pytest
 from celery import chord
 
 from dispatch import Retry
-from dispatch.errors import CallExpired, CallTimeout
+from dispatch.errors import CallTimeout
 from dispatch.transports.celery._retry_header import RETRY_HEADER, pack
 from servers.patience import eventually
 
@@ -74,16 +74,8 @@ async def awaited(name):
     return name
 
 
-@task(retry=Retry(attempts=2, backoff="1s", jitter=False))
-def late(name):
-    if attempt(name) == 1:
-        raise Declined(name)
-    return name
-
-
-@task(retry=Retry(attempts=100, backoff="200ms", jitter=False))
-def for_ever(name):
-    attempt(name)
+@task(retry=Retry(backoff="1h", max_backoff="1h", jitter=False))
+def an_hour_later(name):
     raise Declined(name)
 
 
@@ -245,10 +237,11 @@ def test_a_coroutine_is_attempted_again(shop):
     assert "awaited" == shop.send("awaited", "awaited").result(timeout=30)
 
 
-def test_a_call_may_expire_between_two_attempts(shop):
-    """`expires` counts from `delay`, whatever happens in between."""
-    with pytest.raises(CallExpired):
-        shop.send("for_ever", "expiring", expires=1).result(timeout=30)
+def test_a_call_that_would_expire_before_its_next_attempt_has_none(shop):
+    """It fails at once, with its own error."""
+    error = shop.send("an_hour_later", "expiring", expires=60).exception(timeout=30)
+
+    assert isinstance(error, shop.module.Declined)
 
 
 def test_a_coroutine_is_stopped_after_its_timeout(shop):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery import Celery
 from celery.app.task import X_DEATH_HEADERS, get_actual_ignore_result
 from celery.exceptions import Reject, TaskPredicate
 from celery.utils.log import get_logger
+from celery.utils.time import maybe_iso8601, maybe_make_aware
 from kombu.exceptions import OperationalError
 from kombu.serialization import registry
 
@@ -44,13 +47,15 @@ def attempt_again(task: Any, spec: TaskSpec, error: BaseException) -> None:
     request = task.request
     retry = retry_of(request.headers or {}, spec, error)
     attempt = request.retries + 1
-    if retry is None or not retry.wants(error, attempt) or isinstance(error, TaskPredicate):
+    if retry is None or not retry.wants(error, attempt) or _is_no_accident(error):
         return
     pause_ns = retry.pause_ns(attempt)
     # Celery counts retries, and has a limit of its own when none is given.
-    told = {"exc": error, "countdown": countdown(task.app, pause_ns), "max_retries": retry.attempts - 1}
+    told: dict[str, Any] = {"exc": error, "countdown": countdown(task.app, pause_ns), "max_retries": retry.attempts - 1}
     if request.is_eager:
         raise task.retry(**told)
+    if _expires_within(task.app, request, told["countdown"]):
+        return  # with its own error, which says more than that it has expired
     try:
         again = _published(task, request, pause_ns, told)
     except Exception as refused:  # noqa: BLE001 - receivers of Celery's signals may raise anything
@@ -61,6 +66,18 @@ def attempt_again(task: Any, spec: TaskSpec, error: BaseException) -> None:
             raise Reject(reason, requeue=True) from error
         return
     raise again
+
+
+def _is_no_accident(error: BaseException) -> bool:
+    """Whether the task spoke to Celery, by an exception of Celery's, or its coroutine was cancelled."""
+    return isinstance(error, TaskPredicate) or isinstance(error.__cause__, CancelledError)
+
+
+def _expires_within(app: Celery, request: Any, seconds: float) -> bool:
+    if request.expires is None:
+        return False
+    expires = maybe_make_aware(maybe_iso8601(request.expires), app.timezone)
+    return bool(datetime.now(UTC) + timedelta(seconds=seconds) > expires)
 
 
 def _published(task: Any, request: Any, pause_ns: int, told: dict[str, Any]) -> Exception:
