@@ -37,8 +37,10 @@ def make_ready(connection: Any, app: Celery, queue: str) -> None:
     A worker does so as it starts, and a message may be earlier than the first worker. `queue` is described by the
     app and exists. Twice is once. Raises what the broker raises.
     """
+    if messaging_system(app) != "rabbitmq":
+        return
     described = app.amqp.queues[queue]
-    if messaging_system(app) != "rabbitmq" or not _is_native(described):
+    if not _is_native(described):
         return
     with connection.channel() as channel:
         there = _exists(connection, channel)

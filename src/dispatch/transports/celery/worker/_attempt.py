@@ -37,19 +37,19 @@ _PATIENCE = 10.0
 logger = get_logger(__name__)  # Celery's own, so that these lines stand beside its others in the worker's log
 
 
-def attempt_again(task: Any, spec: TaskSpec, error: BaseException) -> None:
+def attempt_again(task: Any, spec: TaskSpec, error: BaseException, *, at_least_ns: int = 0) -> None:
     """Raise Celery's `Retry`, which is no failure, once the next attempt is on its way. Return, when there is none.
 
     The next attempt is the same call: id, arguments, headers, priority, links, chord and `expires`, on the queue
     that this one came from. A durable call whose next attempt the broker cannot be given goes back to it with
-    `Reject`, and this attempt is repeated; an ephemeral one ends with `error`.
+    `Reject`, and this attempt is repeated; an ephemeral one ends with `error`. The pause is `at_least_ns`.
     """
     request = task.request
     retry = retry_of(request.headers or {}, spec, error)
     attempt = request.retries + 1
     if retry is None or not retry.wants(error, attempt) or _is_no_accident(error):
         return
-    pause_ns = retry.pause_ns(attempt)
+    pause_ns = max(at_least_ns, retry.pause_ns(attempt))
     # Celery counts retries, and has a limit of its own when none is given.
     told: dict[str, Any] = {"exc": error, "countdown": countdown(task.app, pause_ns), "max_retries": retry.attempts - 1}
     if request.is_eager:

@@ -32,6 +32,10 @@ from dispatch.transports.celery.worker._timeout import timed_out
 logger = get_logger(__name__)  # Celery's own, so that these lines stand beside its others in the worker's log
 
 
+_TO_DIE_NS = 1_000_000_000
+"""The pool kills a process after it has told us so: the next attempt is not to begin beside this one."""
+
+
 class DispatchRequest(Request):  # type: ignore[misc]
     """One delivery of a call."""
 
@@ -99,7 +103,7 @@ class DispatchRequest(Request):  # type: ignore[misc]
         context.called_directly = False
         self.task.request_stack.push(context)
         try:
-            attempt_again(self.task, spec, timed_out(spec))
+            attempt_again(self.task, spec, timed_out(spec), at_least_ns=_TO_DIE_NS)
         except Retry as again:
             told = TraceInfo(states.RETRY, again).handle_error_state(self.task, context)
             task_ready(self)
