@@ -265,6 +265,29 @@ def test_a_worker_that_waits_for_a_call_of_its_pool_makes_all_its_attempts(dispa
     assert 1 == len({thread for _, thread in log.attempts})
 
 
+@dispatch.task
+def wait_for_the_slow(log: Log) -> int:
+    return work_slowly.delay(log).result()
+
+
+def test_a_call_run_in_place_keeps_its_pauses(dispatcher):
+    """What it left behind in the channel is no second call of it, and starts nothing before its time."""
+    dispatcher()
+    started, go, log = threading.Event(), threading.Event(), Log(ConnectionError())
+    with clock() as held:
+        busy = hold.delay(started, go)
+        assert started.wait(5)
+        waiting = wait_for_the_slow.delay(log)
+        eventually(lambda: log.attempts)
+        go.set()
+        busy.result(timeout=5)
+        work.delay(Log()).result(timeout=5)
+
+        assert 1 == len(log.attempts)
+        held.advance("1m")
+        assert 2 == waiting.result(timeout=5)
+
+
 def test_on_their_callers_loop_all_attempts_are_made_there(dispatcher):
     """In the caller's thread."""
     dispatcher(ON_CALLERS_LOOP)

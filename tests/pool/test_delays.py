@@ -44,7 +44,8 @@ def test_things_are_handed_on_when_they_are_due_soonest_first(timers):
         clock.seconds = moment
         engine.look_again()
         expected = sorted(each for each in due if each[0] <= moment)
-        eventually(lambda many=len(expected): len(handed_on) == many, what=f"seed {seed}, moment {moment}")
+        many = len(expected)
+        eventually(lambda many=many: len(handed_on) == many, what=f"seed {seed}, moment {moment}")
         assert expected == handed_on, f"seed {seed}"
     assert (0, None) == (len(engine), engine.next_due)
 
