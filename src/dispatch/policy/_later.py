@@ -12,13 +12,10 @@ from dispatch.policy._node import Mapping, Text
 
 _VALUES: dict[tuple[str, str, str], str] = {
     ("spool", "transport", "spool"): "Until then let durable calls go to a celery destination alone.",
-    ("local", "runner", "process"): "Until then send `kind: cpu` calls to a celery destination, or leave `runner` out.",
     ("local", "on_shutdown", "hand_over"): "Until then write `finish` or `drop`.",
 }
 _KEYS: dict[tuple[str, str], str] = {
     ("local", "max_bytes"): "Until then remove it; `capacity` bounds the number of calls that wait.",
-    ("local", "max_tasks_per_child"): "Until then remove it.",
-    ("local", "max_memory_per_child"): "Until then remove it.",
     ("celery", "breaker"): "Until then remove it; `publish_deadline` bounds what a mute broker costs each call.",
     ("celery", "require"): "Until then remove it, and see to the broker's own settings.",
     ("celery", "lease"): "Until then remove it.",

@@ -1,7 +1,8 @@
-"""Workers on a channel, and coroutines on a loop."""
+"""Workers on a channel, and coroutines on a loop. Worker processes are in the room next door, `processes`."""
 
 from dispatch.pool._callers_loop import CallersLoop as CallersLoop
 from dispatch.pool._loop import LoopThread as LoopThread
+from dispatch.pool._loop import greenlets_from as greenlets_from
 from dispatch.pool._loop import unsound as unsound
 from dispatch.pool._loop_pool import LoopPool as LoopPool
 from dispatch.pool._pool import Pool as Pool
@@ -16,6 +17,7 @@ __all__ = [
     "LoopThread",
     "Pool",
     "PoolStatistics",
+    "greenlets_from",
     "run_in_place",
     "unsound",
 ]

@@ -22,12 +22,11 @@ class Threads:
     """The runner that a destination has unless its policy says otherwise."""
 
     def __init__(self, name: str, settings: LocalSettings) -> None:
-        self.pool: Pool[Call] = Pool(
-            name,
-            self.run,
-            workers=settings.workers or min(32, (os.cpu_count() or 1) + 4),
-            capacity=settings.capacity,
-        )
+        self.pool = self._pool(name, settings)
+
+    def _pool(self, name: str, settings: LocalSettings) -> Pool[Call]:
+        workers = settings.workers or min(32, (os.cpu_count() or 1) + 4)
+        return Pool(name, self.run, workers=workers, capacity=settings.capacity)
 
     def cannot_run(self, spec: TaskSpec) -> str | None:
         """Why no call of this task can ever run here."""

@@ -14,12 +14,15 @@ from dispatch.policy import LocalSettings
 from dispatch.pool import Drained, Pool, PoolStatistics
 from dispatch.transports._destination import HandOver
 from dispatch.transports.local._coroutines import Coroutines, LoopOfCalls
+from dispatch.transports.local._processes import Processes
 from dispatch.transports.local._threads import Threads
 from dispatch.transports.local._waits import Here, Room
 
+_RUNNERS = {"thread": Threads, "process": Processes}
+
 
 class LocalDestination:
-    """A pool of threads and a loop for coroutines, each with the limits that the policy gives it."""
+    """A pool of threads or processes and a loop for coroutines, each with the limits that the policy gives it."""
 
     transport: Transport = "local"
     always_fit = True  # where a call needs its caller's loop, `try_now` looks for one
@@ -29,7 +32,7 @@ class LocalDestination:
         self.name = name
         self._settings = settings
         self._coroutines = Coroutines(name, settings)
-        self._functions = None if settings.runner == "asyncio" else Threads(name, settings)
+        self._functions = None if settings.runner == "asyncio" else _RUNNERS[settings.runner](name, settings)
         self._pool = self._coroutines.pool if self._functions is None else self._functions.pool
         """For everything that is no coroutine."""
 
