@@ -49,7 +49,7 @@ class Child:
 
     def wait_ready(self) -> None:
         """Wait until it has started. Raises `Died`; what went wrong there stands on stderr."""
-        told = {"path": [each for each in sys.path if isinstance(each, str)], "argv": sys.argv, "parent": os.getpid()}
+        told = {"path": [str(each) for each in sys.path], "argv": sys.argv, "parent": os.getpid()}
         try:
             self._wire.send(json.dumps(told | self._told).encode())
             self._wire.receive()
