@@ -42,7 +42,9 @@ def in_a_process():
 class TestLocal(InTrace, TransportConformance):
     """A pool with one thread."""
 
-    capabilities = Capabilities(by_reference=True, carries_context=True, runs_apart=True, can_cancel=True)
+    capabilities = Capabilities(
+        by_reference=True, carries_context=True, runs_apart=True, can_cancel=True, can_delay=True
+    )
 
     @pytest.fixture
     def dispatcher(self):
@@ -53,7 +55,7 @@ class TestLocal(InTrace, TransportConformance):
 class TestLocalInParity(InTrace, TransportConformance):
     """The same pool, with arguments and results as Celery carries them."""
 
-    capabilities = Capabilities(carries_context=True, runs_apart=True, can_cancel=True)
+    capabilities = Capabilities(carries_context=True, runs_apart=True, can_cancel=True, can_delay=True)
 
     @pytest.fixture
     def dispatcher(self):
@@ -74,7 +76,7 @@ class TestProcesses(InTrace, TransportConformance):
 class TestInline(InTrace, TransportConformance):
     """Inline mode, for calls that the policy keeps here."""
 
-    capabilities = Capabilities(by_reference=True, carries_context=True)
+    capabilities = Capabilities(by_reference=True, carries_context=True, can_delay=True)
 
     @pytest.fixture
     def dispatcher(self):

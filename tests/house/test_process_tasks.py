@@ -108,6 +108,21 @@ JOBS = """
     def current_trace():
         return format(trace.get_current_span().get_span_context().trace_id, "032x")
 
+    @dispatch.task(timeout="300ms", retry=dispatch.Retry(attempts=2, on=dispatch.CallTimeout, backoff="1ms"))
+    def hang(file):
+        with open(file, "a") as out:
+            print(os.getpid(), file=out)
+        while True:
+            pass
+
+    @dispatch.task(timeout="1m", retry=dispatch.Retry(attempts=3, on=ValueError, backoff="1ms"))
+    def stumble(file, *args):
+        with open(file, "a") as out:
+            print(os.getpid(), file=out)
+        if len(Path(file).read_text().split()) < 3:
+            raise ValueError("not yet")
+        return args
+
     @dispatch.task
     async def where():
         return os.getpid()
@@ -426,6 +441,42 @@ def test_a_thousand_calls_leave_nothing_behind(cpu, jobs):
 
     assert before >= this.num_fds()
     assert 2 >= len(_workers())
+
+
+# Attempts --------------------------------------------------------------------------------------------------------
+
+
+def test_a_task_past_its_timeout_is_stopped(cpu, jobs, tmp_path):
+    """Its process with it, even in a loop that never ends; another attempt gets another process."""
+    cpu()
+    file = tmp_path / "attempts"
+    error = jobs.hang.delay(str(file)).exception(20)
+    first, second = map(int, file.read_text().split())
+
+    assert dispatch.CallTimeout is type(error)
+    assert first != second
+    assert not alive(first)
+    assert not alive(second)
+    assert (("next",), {}) == jobs.echo.delay("next").result(20)
+
+
+def test_each_attempt_gets_the_arguments(cpu, jobs, tmp_path):
+    """They are kept, pickled, until the call has ended; an attempt that failed costs no process."""
+    cpu()
+    file = tmp_path / "attempts"
+
+    assert ((1, 2),) == jobs.stumble.delay(str(file), (1, 2)).result(20)
+    assert 1 == len(set(file.read_text().split()))
+
+
+def test_a_delayed_call_is_pickled_when_it_is_sent(cpu, jobs):
+    """What waits for its time is held as it was."""
+    cpu()
+    given = ["early"]
+    handle = jobs.echo.apply_async((given,), countdown=0.05)
+    given[0] = "late"
+
+    assert ((["early"],), {}) == handle.result(20)
 
 
 # Replaced in time ------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`runner: process` inside a Celery worker: its prefork children are daemonic, and have worker processes all the same."""
+"""`runner: process` inside a Celery worker, whose prefork children are daemonic."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dispatch.pool._pool import Pool
 from dispatch.pool._statistics import Drained
@@ -19,9 +19,10 @@ _HAND_OVER_NS = 150_000
 class ProcessPool(Pool[T]):
     """`Pool`, with a crew that ends when it does. `run` takes its processes from there."""
 
-    def __init__(self, name: str, run: Callable[[T], int], crew: Crew, *, workers: int, capacity: int) -> None:
-        super().__init__(name, run, workers=workers, capacity=capacity)
+    def __init__(self, name: str, run: Callable[[T], int], crew: Crew, **words: Any) -> None:
+        """`words` are the pool's own."""
         self._crew = crew
+        super().__init__(name, run, **words)
 
     def expected_wait_ns(self) -> int:
         starts_one = not self._crew.has_free and self._crew.size < self.limit

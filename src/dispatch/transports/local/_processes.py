@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -12,14 +13,15 @@ from dispatch._call import Call
 from dispatch._clock import ticks
 from dispatch._outcome import Failure, Outcome
 from dispatch._registry import TaskSpec
-from dispatch._unread import expect_reader
 from dispatch.errors import CallCancelled, CallFailed, WorkerDied
 from dispatch.policy import LocalSettings
 from dispatch.pool import Pool
 from dispatch.pool.processes import Child, Crew, Died, Dismissed, ProcessPool
+from dispatch.transports.local._attempt import conclude, is_wanted, lose, timed_out
 from dispatch.transports.local._errand import Errand, Report, outcome_of, unpack
 from dispatch.transports.local._station import barred, unknown_there
 from dispatch.transports.local._threads import Threads
+from dispatch.transports.local._timeouts import InProcess, OnThread, watch
 
 _encode = msgspec.msgpack.encode
 _report = msgspec.msgpack.Decoder(Report).decode
@@ -30,14 +32,18 @@ _PROGRAM = Path(__file__).with_name("_worker_program.py")
 class Processes(Threads):
     """Threads that each wait for a worker process. Expects calls whose arguments are `Packed`."""
 
-    def __init__(self, name: str, settings: LocalSettings) -> None:
+    def __init__(
+        self, name: str, settings: LocalSettings, send_again: Callable[[Call, int], object] | None = None
+    ) -> None:
         limits = {"max_tasks": settings.max_tasks_per_child, "max_memory": settings.max_memory_per_child}
         self._crew = Crew(_PROGRAM, limits)
-        super().__init__(name, settings)
+        super().__init__(name, settings, send_again)
 
     def _pool(self, name: str, settings: LocalSettings) -> Pool[Call]:
         workers = settings.workers or os.cpu_count() or 1
-        return ProcessPool(name, self.run, self._crew, workers=workers, capacity=settings.capacity)
+        return ProcessPool(
+            name, self.run, self._crew, workers=workers, capacity=settings.capacity, lost=lose, wanted=is_wanted
+        )
 
     def cannot_run(self, spec: TaskSpec) -> str | None:
         return barred() or unknown_there(spec)
@@ -47,9 +53,13 @@ class Processes(Threads):
         unpack(call)
         super().run_inline(call)
 
-    def _execute(self, call: Call) -> int:
+    def _run_limited(self, call: Call, *, bounded: bool = True) -> int:
+        # A timeout stops the process, and then the thread that waits for it: none has to be abandoned.
+        return super()._run_limited(call, bounded=False)
+
+    def _execute(self, call: Call, limit: OnThread | None = None) -> int:
         if call.decision.transport == "inline":
-            return super()._execute(call)
+            return super()._execute(call, limit)
         child = self._child_for(call)
         pid = None if isinstance(child, Failure) else child.pid
         trace = telemetry.executing(call, process=pid) if telemetry.recording() else None
@@ -57,10 +67,9 @@ class Processes(Threads):
         outcome, leaver = (child, None) if isinstance(child, Failure) else self._asked(child, call)
         if trace is not None:
             trace.end(outcome)  # see `Threads._execute`
-        if type(outcome) is Failure:
-            expect_reader(call, outcome)
         took = call.ended - call.taken
-        call.settle(outcome)
+        if type(outcome) is Failure or not call.settle(outcome):
+            conclude(call, outcome, self._send_again)
         if leaver is not None:
             self._crew.retire(leaver)
         del call, child, outcome  # see `Threads.run`
@@ -81,17 +90,23 @@ class Processes(Threads):
         """What the task did in `child`, and `child` if it is to leave now."""
         spec = call.spec
         errand = Errand(spec.function.__module__, spec.name, telemetry.carrier())
+        limit = InProcess(child)
         began = ticks()
+        if spec.timeout_ns is not None:
+            watch(call, limit)
+        failed: Failure | None = None
         try:
             head, body = child.ask(_encode(errand), call.args[0].pickled)
             report = _report(head)
         except Exception as error:  # noqa: BLE001 - whatever it is, the call has to end, and the process with it
+            failed = _died(child, call, error)
+        if not limit.end():
+            failed = timed_out(call)
+        if failed is not None:
             call.started, call.ended = began, ticks()
             child.stop()
             self._crew.bury(child)
-            how = str(error) if isinstance(error, Died) else f"could not be understood ({error!r}) and was killed"
-            story = f"worker process {child.pid} {how}, in call {call.id} of {spec.name}"
-            return Failure(WorkerDied(f"{story}: it may have run in part, and is not run again")), None
+            return failed, None
         call.started, call.ended = _moments(report, began, ticks())
         outcome = outcome_of(report, body, task=spec.name)
         if report.leaving:
@@ -99,6 +114,12 @@ class Processes(Threads):
         # Before the outcome is told: whoever hears of it may send the next call.
         self._crew.give_back(child)
         return outcome, None
+
+
+def _died(child: Child, call: Call, error: Exception) -> Failure:
+    how = str(error) if isinstance(error, Died) else f"could not be understood ({error!r}) and was killed"
+    story = f"worker process {child.pid} {how}, in call {call.id} of {call.spec.name}"
+    return Failure(WorkerDied(f"{story}: it may have run in part, and is not run again"))
 
 
 def _moments(report: Report, asked: int, answered: int) -> tuple[int, int]:
