@@ -66,7 +66,7 @@ class TestLocalInParity(InTrace, TransportConformance):
 class TestProcesses(InTrace, TransportConformance):
     """One worker process, kept for the whole suite."""
 
-    capabilities = Capabilities(leaves_process=True, by_pickle=True, runs_apart=True, can_cancel=True)
+    capabilities = Capabilities(leaves_process=True, by_pickle=True, runs_apart=True, can_cancel=True, can_delay=True)
 
     @pytest.fixture
     def dispatcher(self, in_a_process):

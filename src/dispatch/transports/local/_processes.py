@@ -119,7 +119,7 @@ class Processes(Threads):
 def _died(child: Child, call: Call, error: Exception) -> Failure:
     how = str(error) if isinstance(error, Died) else f"could not be understood ({error!r}) and was killed"
     story = f"worker process {child.pid} {how}, in call {call.id} of {call.spec.name}"
-    return Failure(WorkerDied(f"{story}: it may have run in part, and is not run again"))
+    return Failure(WorkerDied(f"{story}, which may have run in part"))
 
 
 def _moments(report: Report, asked: int, answered: int) -> tuple[int, int]:
