@@ -13,6 +13,8 @@ import psutil
 import pytest
 
 import dispatch
+from dispatch.transports.local._errand import Report
+from dispatch.transports.local._processes import _moments
 from servers.patience import eventually
 from servers.process import alive
 from telemetry.handmade import Spans, provider_in_place
@@ -682,6 +684,22 @@ process.join()
     assert "(('there',), {})\n" == shop.run(program).stdout
 
 
+def test_green_threads_have_none(project, tmp_path):
+    """A greenlet that waits for a process would stop all the others; the call is passed over."""
+    shop, program = _program(project, tmp_path, "print(jobs.echo.explain(1))")
+    done = shop.run("from gevent import monkey; monkey.patch_all()\n" + program)
+
+    assert "cannot_carry: gevent has made greenlets of this process's threads" in done.stdout
+
+
+def test_a_frozen_program_has_none(cpu, jobs, monkeypatch):
+    """Its executable is the program itself, which would be started once more."""
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    cpu()
+    with pytest.raises(dispatch.NotAccepted, match=r"no Python interpreter to start: write `runner: thread`"):
+        jobs.echo.delay(1)
+
+
 # Traces ----------------------------------------------------------------------------------------------------------
 
 
@@ -702,6 +720,12 @@ def test_a_call_is_traced_with_its_process(cpu, jobs):
     assert good.attributes["dispatch.start_us"] >= 0
     assert parent.attributes["dispatch.serialize_us"] > 0
     assert "ValueError" == bad.attributes["error.type"]
+
+
+@pytest.mark.parametrize(("started", "ended", "taken"), [(11, 19, (11, 19)), (5, 19, (10, 20)), (12, 21, (10, 20))])
+def test_times_that_cannot_be_true_are_not_taken_over(started, ended, taken):
+    """Where the two processes read different clocks, it is when it was asked and when it answered."""
+    assert taken == _moments(Report(started, ended), 10, 20)
 
 
 # ---- for the tests above

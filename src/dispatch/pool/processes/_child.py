@@ -13,7 +13,7 @@ from typing import Any
 
 from dispatch.pool.processes._wire import Wire
 
-_FAREWELL = 2.0
+_FAREWELL = 5.0
 """Seconds in which a process that was told to end must have ended; then it is killed."""
 
 

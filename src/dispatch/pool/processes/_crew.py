@@ -82,7 +82,7 @@ class Crew:
         self.bury(child)
 
     def bury(self, child: Child) -> None:
-        """It has ended, or is about to; what is left of it after two seconds is killed."""
+        """It has ended, or is about to; what is left of it after some seconds is killed."""
         child.wait_end()
         with self._turn:
             if child not in self._all:

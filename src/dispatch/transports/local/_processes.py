@@ -39,7 +39,7 @@ class Processes(Threads):
         self._crew = Crew(_PROGRAM, limits)
         super().__init__(name, settings, send_again)
 
-    def _pool(self, name: str, settings: LocalSettings) -> Pool[Call]:
+    def _make_pool(self, name: str, settings: LocalSettings) -> Pool[Call]:
         workers = settings.workers or os.cpu_count() or 1
         return ProcessPool(
             name, self.run, self._crew, workers=workers, capacity=settings.capacity, lost=lose, wanted=is_wanted

@@ -26,10 +26,10 @@ class Threads:
         self, name: str, settings: LocalSettings, send_again: Callable[[Call, int], object] | None = None
     ) -> None:
         """`send_again` has a call attempted again, by default when it is due and in the pool."""
-        self.pool = self._pool(name, settings)
+        self.pool = self._make_pool(name, settings)
         self._send_again = send_again or self.pool.send_again
 
-    def _pool(self, name: str, settings: LocalSettings) -> Pool[Call]:
+    def _make_pool(self, name: str, settings: LocalSettings) -> Pool[Call]:
         workers = settings.workers or min(32, (os.cpu_count() or 1) + 4)
         return Pool(name, self.run, workers=workers, capacity=settings.capacity, lost=lose, wanted=is_wanted)
 
