@@ -66,6 +66,31 @@ def test_a_running_call_cannot_be_settled_by_those_who_respect_it():
     assert not waiting.claim()
 
 
+def test_each_attempt_is_claimed_once():
+    """Between two of them a call waits again, keeps what it carries, and its waiters hear nothing."""
+    call = make_call()
+    seen = []
+    call.tell(lambda: seen.append(call.outcome))
+    call.claim()
+
+    assert call.again(due=5)
+    assert ("waiting", 2, 5, (1, 2), []) == (call.stage, call.attempt, call.due, call.args, seen)
+    assert call.claim()
+    assert not call.claim()
+    call.settle(Success(3))
+    assert [3] == [outcome.value for outcome in seen]
+
+
+def test_a_call_that_has_its_outcome_is_not_attempted_again():
+    """Somebody told it that its time was up."""
+    call = make_call()
+    call.claim()
+    call.settle(Failure(TimeoutError()))
+
+    assert not call.again(due=5)
+    assert ("settled", 1) == (call.stage, call.attempt)
+
+
 def test_everybody_who_waits_is_woken_once_after_the_outcome_is_there():
     """Waiters see the outcome; those who took their word back hear nothing."""
     call = make_call()

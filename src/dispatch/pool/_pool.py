@@ -258,15 +258,17 @@ class Pool(Generic[T]):
         with self._growing:
             if not self._missing or self.closed:
                 return
+            others = self._workers
             worker = Worker(self.name, self._started + 1, self._channel, self._run, self._stragglers.next)
+            self._workers = [*others, worker]  # before it starts: it looks for itself here
             try:
                 worker.start()
             except RuntimeError as error:
                 # The machine gives no more threads. Those that run take the work; the next item tries again.
+                self._workers = others
                 logger("pool").warning("a worker cannot be started", pool=self.name, error=str(error))
                 return
             self._started += 1
-            self._workers = [*self._workers, worker]
             self._missing -= 1
             self._review()
 

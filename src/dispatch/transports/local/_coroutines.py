@@ -75,7 +75,7 @@ class Coroutines:
             outcome = await execute_async(call.spec.function, call.args, call.kwargs)
             if limit is not None and not limit.end():
                 outcome = timed_out(call)
-            if call.outcome is None:
+            if limit is None or call.outcome is None:
                 call.ended = ticks()
             if trace is not None:
                 trace.end(outcome)

@@ -40,11 +40,11 @@ class Threads:
     def run(self, call: Call) -> int:
         """Run a call that arrived, and say how many nanoseconds that took."""
         call.taken = ticks()
-        if call.options is not None or call.spec.limited:
-            return self._run_limited(call)
-        if not call.claim():
-            return 0  # cancelled while it waited
         try:
+            if call.options is not None or call.spec.limited:
+                return self._run_limited(call)
+            if not call.claim():
+                return 0  # cancelled while it waited
             context = call.context
             return self._execute(call) if context is None else context.run(self._execute, call)
         finally:
@@ -57,7 +57,10 @@ class Threads:
         """
         call.decision = msgspec.structs.replace(call.decision, destination=self.pool.name, transport="inline")
         call.sent = call.taken = ticks()
-        self._run_limited(call, bounded=False)
+        try:
+            self._run_limited(call, bounded=False)
+        finally:
+            del call  # see `run`
 
     def _run_limited(self, call: Call, *, bounded: bool = True) -> int:
         """`run` for a call that has something to be asked."""
