@@ -14,7 +14,7 @@ from dispatch.errors import NotConfigured
 from dispatch.policy import CelerySettings, LocalSettings, Policy, load
 from dispatch.settings import Settings
 from dispatch.transports import Destination, Unconfigured
-from dispatch.transports.local import LocalDestination
+from dispatch.transports.local import LocalDestination, ProcessDestination
 
 if TYPE_CHECKING:
     from dispatch.transports.celery import AppSource, Broker, Results
@@ -43,7 +43,8 @@ def destinations(policy: Policy, celery: CelerySide) -> Mapping[str, Destination
     made: dict[str, Destination] = {}
     for name, settings in policy.destinations.items():
         if isinstance(settings, LocalSettings):
-            made[name] = LocalDestination(name, settings)
+            kind = ProcessDestination if settings.runner == "process" else LocalDestination
+            made[name] = kind(name, settings)
         elif isinstance(settings, CelerySettings):
             made[name] = celery.destination(name, settings)
     return made

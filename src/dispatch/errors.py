@@ -102,7 +102,7 @@ class DestinationFull(NotAccepted):
 
 
 class NotSerializable(NotAccepted):
-    """The arguments cannot travel as JSON, and no candidate takes them by reference. Nothing was sent."""
+    """The arguments cannot travel, as JSON or by pickle, and no candidate takes them by reference. Nothing was sent."""
 
 
 def refusal(task: str, passed: Sequence[PassedOver]) -> DispatchError:
@@ -164,7 +164,7 @@ class HandleLost(CallFailed):
 
 
 class ResultNotSerializable(CallFailed):
-    """The task ran and its result cannot travel as JSON. The call is done and is not run again."""
+    """The task ran and its result cannot travel, as JSON or by pickle. The call is done and is not run again."""
 
 
 class WouldBlock(DispatchError):

@@ -1,4 +1,4 @@
-"""Workers on a channel, and coroutines on a loop."""
+"""Workers on a channel, and coroutines on a loop. Worker processes are in the room next door, `processes`."""
 
 from dispatch.pool._allowance import Allowance as Allowance
 from dispatch.pool._bounded import Bounded as Bounded
@@ -7,6 +7,7 @@ from dispatch.pool._loans import Slot as Slot
 from dispatch.pool._loans import lend_slot as lend_slot
 from dispatch.pool._loans import slot as slot
 from dispatch.pool._loop import LoopThread as LoopThread
+from dispatch.pool._loop import greenlets_from as greenlets_from
 from dispatch.pool._loop import unsound as unsound
 from dispatch.pool._loop_pool import LoopPool as LoopPool
 from dispatch.pool._pool import Pool as Pool
@@ -34,6 +35,7 @@ __all__ = [
     "Weighed",
     "WeighedCallersLoop",
     "Worker",
+    "greenlets_from",
     "is_worker",
     "is_worker_of",
     "lend_slot",

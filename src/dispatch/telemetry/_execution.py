@@ -61,8 +61,10 @@ class Execution:
             span.end(end_time=self._anchor.at(max(ended, self._started)))
 
 
-def executing(call: Call) -> Execution | None:
+def executing(call: Call, *, process: int | None = None) -> Execution | None:
     """Make the spans of a local call that is about to run, and the inner one current. Never raises.
+
+    `process` is the pid of the worker process that will run it; without one it runs here.
 
     For the worker's thread, inside `call.context`. `None`: nobody takes spans, or the caller's own span is
     unsampled and stays the current one.
@@ -71,11 +73,11 @@ def executing(call: Call) -> Execution | None:
     if tracer is None:
         return None
     with harmless:
-        return _executing(call, tracer)
+        return _executing(call, tracer, process)
     return None
 
 
-def _executing(call: Call, tracer: Tracer) -> Execution | None:
+def _executing(call: Call, tracer: Tracer, process: int | None) -> Execution | None:
     opened: DispatchSpan | None = call.span
     if opened is None and listener.drops(get_current_span().get_span_context()):
         return None
@@ -101,13 +103,13 @@ def _executing(call: Call, tracer: Tracer) -> Execution | None:
     span = tracer.start_span(
         f"execute {call.spec.name}",
         context,
-        attributes=_of_execution(call, decision, wait=taken - max(sent, call.due)),
+        attributes=_of_execution(call, decision, taken - max(sent, call.due), process),
         start_time=anchor.at(started),
     )
     return Execution(span, set_span_in_context(span, context), anchor, started, call)
 
 
-def _of_execution(call: Call, decision: Attributes, wait: int) -> Attributes:
+def _of_execution(call: Call, decision: Attributes, wait: int, process: int | None) -> Attributes:
     attributes: Attributes = {
         n.TASK: call.spec.name,
         n.CALL: call.id,
@@ -119,4 +121,6 @@ def _of_execution(call: Call, decision: Attributes, wait: int) -> Attributes:
     }
     if call.attempt > 1:
         attributes[n.ATTEMPT] = call.attempt
+    if process is not None:
+        attributes[n.PROCESS] = process
     return attributes

@@ -33,18 +33,19 @@ class Threads:
 
         `send_again` has a call attempted again, by default when it is due and in the pool.
         """
-        pool = Pool(
-            name,
-            self.run if allowance is None else allowance.giving(self.run),
-            lost if allowance is None else allowance.giving(lost),
-            workers=settings.workers or min(32, (os.cpu_count() or 1) + 4),
-            capacity=settings.capacity,
-            late=late,
-            wanted=is_wanted,
-        )
+        if allowance is None:
+            pool = self._make_pool(name, settings, self.run, lost)
+        else:
+            pool = self._make_pool(name, settings, allowance.giving(self.run), allowance.giving(lost))
         self._roster = pool.threads
         self.pool: Bounded[Call] = pool if allowance is None else Weighed(pool, allowance)
         self._send_again = send_again or self.pool.send_again
+
+    def _make_pool(
+        self, name: str, settings: LocalSettings, run: Callable[[Call], int], lost: Callable[[Call], None]
+    ) -> Pool[Call]:
+        workers = settings.workers or min(32, (os.cpu_count() or 1) + 4)
+        return Pool(name, run, lost, workers=workers, capacity=settings.capacity, late=late, wanted=is_wanted)
 
     def cannot_run(self, spec: TaskSpec) -> str | None:
         """Why no call of this task can ever run here."""

@@ -15,6 +15,7 @@ from dispatch._log import logger
 from dispatch._timers import Timers
 from dispatch._unread import expect_reader
 from dispatch.pool import Roster, Worker
+from dispatch.pool.processes import Child
 from dispatch.transports.local._attempt import timed_out
 
 _MOMENT = 1.0
@@ -49,7 +50,7 @@ class OnThread:
     def start(self, trace: telemetry.Execution | None) -> None:
         self._trace = trace
         if self._call is not None:
-            _watch(self._call, self)
+            watch(self._call, self)
 
     def end(self) -> bool:
         """The attempt has ended. False when it had expired: its call is told so, whatever it did."""
@@ -76,6 +77,33 @@ class OnThread:
             _tell(call, trace)
 
 
+class InProcess:
+    """An attempt in a worker process, which is stopped: whoever waits for its answer hears of its death, and then
+    whether it had expired.
+    """
+
+    def __init__(self, child: Child) -> None:
+        self._child: Child | None = child
+        self._turn = threading.Lock()
+        self._expired = False
+
+    def end(self) -> bool:
+        """The process has answered or died. False when it was stopped."""
+        with self._turn:
+            self._child = None  # another call may have it next
+            return not self._expired
+
+    @property
+    def under_way(self) -> bool:
+        return self._child is not None
+
+    def expire(self) -> None:
+        with self._turn:
+            if self._child is not None:
+                self._expired = True
+                self._child.stop()
+
+
 class OnLoop:
     """An attempt in a task of an event loop. All but `expire` is done in the loop's thread."""
 
@@ -89,7 +117,7 @@ class OnLoop:
     def start(self, trace: telemetry.Execution | None) -> None:
         self._trace = trace
         if self._call is not None:
-            _watch(self._call, self)
+            watch(self._call, self)
 
     def end(self) -> bool:
         """The attempt has ended. False when its time was up."""
@@ -126,7 +154,8 @@ def _tell(call: Call, trace: telemetry.Execution | None) -> None:
     call.settle(outcome)
 
 
-def _watch(call: Call, attempt: _Limited) -> None:
+def watch(call: Call, attempt: _Limited) -> None:
+    """Have `attempt` expire when the timeout of its call has passed."""
     try:
         _timers.add(ticks() + (call.spec.timeout_ns or 0), attempt)
     except RuntimeError as error:

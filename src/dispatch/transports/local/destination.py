@@ -18,12 +18,15 @@ from dispatch.pool import Allowance, Bounded, Drained
 from dispatch.transports._destination import HandOver, Pending
 from dispatch.transports._statistics import DestinationStatistics
 from dispatch.transports.local._coroutines import Coroutines
+from dispatch.transports.local._processes import Processes
 from dispatch.transports.local._threads import Threads
 from dispatch.transports.local._waits import Aside, Here, InPlace, Room
 
+_RUNNERS = {"thread": Threads, "process": Processes}
+
 
 class LocalDestination:
-    """A pool of threads and a loop for coroutines, each with the limits that the policy gives it."""
+    """A pool of threads or processes and a loop for coroutines, each with the limits that the policy gives it."""
 
     transport: Transport = "local"
     always_fit = True  # where a call needs its caller's loop, `try_now` looks for one
@@ -34,7 +37,9 @@ class LocalDestination:
         self._settings = settings
         self._allowance = None if settings.max_bytes is None else Allowance(settings.max_bytes, _weight, Call.tell)
         self._coroutines = Coroutines(name, settings, self._allowance)
-        self._functions = None if settings.runner == "asyncio" else Threads(name, settings, self._allowance)
+        self._functions = (
+            None if settings.runner == "asyncio" else _RUNNERS[settings.runner](name, settings, self._allowance)
+        )
         self._pool: Bounded[Call] = self._coroutines.pool if self._functions is None else self._functions.pool
         """For everything that is no coroutine."""
 

@@ -1,8 +1,8 @@
 """From a call to a broker's answer: encoding, messages, and the one thread that speaks to the broker."""
 
+from dispatch.transports._arguments import Uncarried as Uncarried
 from dispatch.transports.celery.publishing._breaker import Limits as Limits
 from dispatch.transports.celery.publishing._encoding import Body as Body
-from dispatch.transports.celery.publishing._encoding import Uncarried as Uncarried
 from dispatch.transports.celery.publishing._encoding import check as check
 from dispatch.transports.celery.publishing._encoding import encode as encode
 from dispatch.transports.celery.publishing._line import connection as connection
