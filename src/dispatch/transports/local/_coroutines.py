@@ -67,7 +67,7 @@ class Coroutines:
         call.taken = ticks()
         took = 0
         if call.claim() and not ((call.options is not None or call.spec.expires_ns is not None) and expired(call)):
-            trace = telemetry.executing(call) if telemetry.recording() else None
+            trace = telemetry.executing(call) if telemetry.recording(call.taken) else None
             call.started = ticks()
             outcome = await execute_async(call.spec.function, call.args, call.kwargs)
             call.ended = ticks()

@@ -54,7 +54,7 @@ class Threads:
         self.run(call)
 
     def _execute(self, call: Call) -> int:
-        trace = telemetry.executing(call) if telemetry.recording() else None
+        trace = telemetry.executing(call) if telemetry.recording(call.taken) else None
         call.started = ticks()
         outcome = execute(call.spec.function, call.args, call.kwargs)
         call.ended = ticks()
