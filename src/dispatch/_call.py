@@ -119,11 +119,13 @@ class Call(msgspec.Struct, eq=False, weakref=True):
 
     def claim(self) -> bool:
         """True for the one who may run it."""
-        with _turn.lock:
-            if self.stage != "waiting":
-                return False
+        for _ in _turn.mine:
+            break
+        first = self.stage == "waiting"
+        if first:
             self.stage = "running"
-            return True
+        _turn.over()
+        return first
 
     def again(self, due: int) -> bool:
         """Have it wait for another attempt, until `due`; for whoever has claimed it. False when it has its outcome."""
@@ -138,12 +140,16 @@ class Call(msgspec.Struct, eq=False, weakref=True):
 
     def settle(self, outcome: Outcome, *, unless_running: bool = False) -> bool:
         """Give the call its outcome and wake whoever waits for it. False when it had one, or runs already."""
-        with _turn.lock:
-            if self.outcome is not None or (unless_running and self.stage == "running"):
-                return False
+        for _ in _turn.mine:
+            break
+        late = self.outcome is not None or (unless_running and self.stage == "running")
+        if not late:
             self.outcome = outcome
             self.stage = "settled"
-            waiters = self._waiters
+        waiters = self._waiters
+        _turn.over()
+        if late:
+            return False
         # What it carried may be large, and a kept handle must not keep it.
         self.args = ()
         self.kwargs = _NOTHING

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
+import time
 
 import pytest
 
+from dispatch import _call
 from dispatch._call import Call, CallOptions
 from dispatch._decision import Decision
 from dispatch._ids import here
@@ -108,6 +111,45 @@ def test_everybody_who_waits_is_woken_once_after_the_outcome_is_there():
 
     assert [("first", outcome)] == seen
     assert not call.tell(first)
+
+
+class Interrupted(BaseException):
+    """What the handler raises; like KeyboardInterrupt, no Exception."""
+
+
+def test_an_interrupt_leaves_the_turn_open():
+    """An exception out of a signal handler, wherever it falls: otherwise no call could ever be claimed again."""
+    raised = 0
+    armed = False
+
+    def interrupt(*_):
+        nonlocal raised
+        if armed:
+            raised += 1
+            raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 5e-5, 5e-5)
+    end = time.monotonic() + 20
+    try:
+        while raised < 100 and time.monotonic() < end:
+            call = make_call()
+            try:
+                armed = True
+                while call.outcome is None:
+                    call.stage = "waiting"
+                    call.claim()
+                    call.settle(Success(None), unless_running=True)
+            except Interrupted:
+                pass
+            finally:
+                armed = False
+            assert not _call._turn.lock.locked()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert raised >= 100
 
 
 def test_a_settled_call_keeps_nothing_of_what_it_carried():

@@ -91,7 +91,7 @@ class Coroutines:
         slot.set(held)
         limited = call.options is not None or call.spec.limited
         if begin(call) if limited else call.claim():
-            trace = telemetry.executing(call) if telemetry.recording() else None
+            trace = telemetry.executing(call) if telemetry.recording(call.taken) else None
             limit = _limit(call, trace) if limited else None
             call.started = ticks()
             outcome = await execute_async(call.spec.function, call.args, call.kwargs)

@@ -66,7 +66,7 @@ class Processes(Threads):
             return super()._execute(call, limit)
         child = self._child_for(call)
         pid = None if isinstance(child, Failure) else child.pid
-        trace = telemetry.executing(call, process=pid) if telemetry.recording() else None
+        trace = telemetry.executing(call, process=pid) if telemetry.recording(call.taken) else None
         call.started = call.ended = ticks()
         outcome, leaver = (child, None) if isinstance(child, Failure) else self._asked(child, call)
         if trace is not None:

@@ -98,7 +98,7 @@ class Threads:
                 self._roster.take_back(worker)
 
     def _execute(self, call: Call, limit: OnThread | None = None) -> int:
-        trace = telemetry.executing(call) if telemetry.recording() else None
+        trace = telemetry.executing(call) if telemetry.recording(call.taken) else None
         if limit is not None:
             limit.start(trace)
         call.started = ticks()
