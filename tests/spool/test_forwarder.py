@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
+from dispatch import testing
 from dispatch.spool import Pause, _spool
 from servers.patience import eventually
 from spool.calls import entry, ids, verdicts
@@ -185,26 +186,28 @@ def test_what_was_accepted_is_not_sent_again_while_the_disk_refuses_to_write_it_
 
 
 def test_a_forward_that_takes_longer_than_the_lease_keeps_it(opened, forwarding):
-    first, second = opened(), opened()
-    go_on, renewed = threading.Event(), threading.Semaphore(0)
-    renew = first.renew
-    first.renew = lambda *args, **known: (renew(*args, **known), renewed.release())[0]
+    with testing.clock() as clock:
+        first, second = opened(), opened()
+        go_on, renewed = threading.Event(), threading.Semaphore(0)
+        renew = first.renew
+        first.renew = lambda *args, **known: (renew(*args, **known), renewed.release())[0]
 
-    def slow(rows):
-        assert go_on.wait(20)
-        return verdicts(rows, "accepted")
+        def slow(rows):
+            assert go_on.wait(20)
+            return verdicts(rows, "accepted")
 
-    first.add(entry(1))
-    forwarding(first, slow, lease=0.6)
-    broker = Broker()
-    eventually(lambda: ["leased"] == [row.state for row in first.ls()])
-    forwarding(second, broker)
-    for _ in range(5):
-        assert renewed.acquire(timeout=10)
-    go_on.set()
+        first.add(entry(1))
+        forwarding(first, slow, lease=0.3)
+        broker = Broker()
+        eventually(lambda: ["leased"] == [row.state for row in first.ls()])
+        forwarding(second, broker)
+        for _ in range(5):
+            assert renewed.acquire(timeout=10)
+            clock.advance("200ms")
+        go_on.set()
 
-    eventually(empty(first))
-    assert [] == broker.sent
+        eventually(empty(first))
+        assert [] == broker.sent
 
 
 def test_closing_waits_for_what_was_taken_and_leaves_the_rest(spool, forwarding):

@@ -92,9 +92,10 @@ def test_whatever_was_added_survives_kill_9(tmp_path):
         read, write = os.pipe()
         child = os.fork()
         if child == 0:
-            os.close(read)
-            add_until_killed(tmp_path / "state", number, write)
-            os._exit(1)
+            try:
+                add_until_killed(tmp_path / "state", number, write)
+            finally:
+                os._exit(1)
         os.close(write)
         with os.fdopen(read) as told:
             promised += [told.readline().strip() for _ in range(dice.randrange(1, 200))]
@@ -145,7 +146,6 @@ def test_what_a_killed_forwarder_had_is_taken_over(opened):
     )
     subprocess.run([sys.executable, "-c", code, spool.folder], check=False)
 
-    assert [] == ids(spool.take("queue", "me", count=9, lease=30))
     (row,) = eventually(lambda: spool.take("queue", "me", count=9, lease=30))
     assert ("call-1", True) == (row.id, row.doubtful)
 
