@@ -5,6 +5,7 @@ DispatchError
 ├── NotConfigured
 ├── NotAccepted
 │   ├── DestinationFull
+│   ├── SpoolFull
 │   └── NotSerializable
 ├── OutcomeUnknown
 ├── PartlySent
@@ -99,6 +100,10 @@ class NotAccepted(DispatchError):
 
 class DestinationFull(NotAccepted):
     """Every destination that may take the call is full, and its `on_full` does not say to wait longer."""
+
+
+class SpoolFull(NotAccepted):
+    """The spool, or the disk under it, has no room for the call; nothing of it was kept."""
 
 
 class NotSerializable(NotAccepted):

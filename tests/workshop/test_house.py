@@ -20,6 +20,7 @@ ROOMS = {
     "policy",
     "pool",
     "settings",
+    "spool",
     "telemetry",
     "testing",
     "transports",

@@ -7,11 +7,11 @@ import threading
 import pytest
 
 from callers import Caller
+from dispatch._flag import Flag
 from dispatch.transports.celery.publishing._answer import ACCEPTED, Answer, refused
 from dispatch.transports.celery.publishing._breaker import Breaker, Limits
 from dispatch.transports.celery.publishing._courier import Courier
 from dispatch.transports.celery.publishing._encoding import encode
-from dispatch.transports.celery.publishing._flag import Flag
 from dispatch.transports.celery.publishing._message import message_of
 from dispatch.transports.celery.publishing._proof import KEPT
 from dispatch.transports.celery.publishing._publisher import Publisher

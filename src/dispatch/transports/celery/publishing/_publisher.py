@@ -9,13 +9,13 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TypeAlias
 
+from dispatch._flag import Flag
 from dispatch._fork import notice_fork, renew_in_child
 from dispatch._log import logger
 from dispatch._turn import Turn
 from dispatch.transports.celery.publishing._answer import Answer, refused
 from dispatch.transports.celery.publishing._breaker import Breaker, Limits
 from dispatch.transports.celery.publishing._courier import Courier
-from dispatch.transports.celery.publishing._flag import Flag
 from dispatch.transports.celery.publishing._line import Connect
 from dispatch.transports.celery.publishing._message import Message
 from dispatch.transports.celery.publishing._proof import Proof

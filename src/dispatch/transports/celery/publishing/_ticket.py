@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import Literal, Protocol, TypeAlias
 
+from dispatch._flag import Flag
 from dispatch._turn import Turn
 from dispatch._units import show_duration
 from dispatch.transports.celery.publishing._answer import Answer, refused
-from dispatch.transports.celery.publishing._flag import Flag
 from dispatch.transports.celery.publishing._message import Message
 
 Stage: TypeAlias = Literal["waiting", "taken", "answered"]
