@@ -13,7 +13,6 @@ from dispatch.policy._node import Mapping, Text
 _VALUES: dict[tuple[str, str, str], str] = {
     ("spool", "transport", "spool"): "Until then let durable calls go to a celery destination alone.",
     ("local", "runner", "process"): "Until then send `kind: cpu` calls to a celery destination, or leave `runner` out.",
-    ("local", "on_shutdown", "hand_over"): "Until then write `finish` or `drop`.",
 }
 _KEYS: dict[tuple[str, str], str] = {
     ("local", "max_tasks_per_child"): "Until then remove it.",
