@@ -127,6 +127,16 @@ class Call(msgspec.Struct, eq=False, weakref=True):
         _turn.over()
         return first
 
+    def release(self, to: Stage = "waiting") -> None:
+        """Give back the claim, for whoever has it: the call runs elsewhere. Who waits for it is told from there."""
+        with _turn.lock:
+            if self.outcome is not None:
+                return
+            self.stage = to
+            waited_for = bool(self._waiters)
+        if waited_for and self.source is not None:
+            self.source.watch(self)
+
     def again(self, due: int) -> bool:
         """Have it wait for another attempt, until `due`; for whoever has claimed it. False when it has its outcome."""
         with _turn.lock:

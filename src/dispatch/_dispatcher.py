@@ -19,6 +19,7 @@ from dispatch._call import Call, CallOptions
 from dispatch._clock import ticks
 from dispatch._exit import at_exit
 from dispatch._fork import notice_fork, renew_in_child
+from dispatch._hand_on import hand_on
 from dispatch._handle import Handle
 from dispatch._ids import here
 from dispatch._log import logger
@@ -27,6 +28,7 @@ from dispatch._requirements import Duration
 from dispatch._roll import Roll
 from dispatch._shutdown import Shutdown
 from dispatch._statistics import Statistics, statistics_of
+from dispatch._steps import block, leave_free
 from dispatch._units import as_duration_ns
 from dispatch._waiting import in_event_loop
 from dispatch.errors import NotAccepted, OutcomeUnknown, PassedOver, refusal
@@ -76,14 +78,14 @@ class Dispatcher:
     ) -> Handle[Any]:
         """Route one call, blocking where that needs waiting. `entered`: the `ticks` at which it was asked for."""
         started = self._start(spec, args, kwargs, entered, options, awaiting=False)
-        return started if isinstance(started, Handle) else _block(started)
+        return started if isinstance(started, Handle) else block(started)
 
     async def asend(
         self, spec: TaskSpec, args: Args, kwargs: Kwargs, entered: int, options: CallOptions | None = None
     ) -> Handle[Any]:
         """`send` for coroutines: waits for room and for brokers without blocking the event loop."""
         started = self._start(spec, args, kwargs, entered, options, awaiting=True)
-        return started if isinstance(started, Handle) else await _leave_free(started)
+        return started if isinstance(started, Handle) else await leave_free(started)
 
     def explain(self, spec: TaskSpec, args: Args, kwargs: Kwargs) -> Explanation:
         """The decision that a call would get now, asked of the very objects that decide. Nothing is sent."""
@@ -107,7 +109,7 @@ class Dispatcher:
         notice_fork()
         wanted = self.settings.shutdown_grace if grace is None else grace
         deadline = monotonic() + as_duration_ns(wanted, or_none=True) / 1e9
-        drained = self._shutdown(self.destinations.values(), self.celery, deadline)
+        drained = self._shutdown(self.destinations, self.celery, deadline, self._hand_on)
         if drained is None:
             return Drained()
         running.discard(self)  # not before: an exit meanwhile waits for it too
@@ -163,6 +165,9 @@ class Dispatcher:
             call.sent = ticks()
             return Handle(call)
         return self._steps(call, plan, route, size, awaiting=awaiting)
+
+    def _hand_on(self, call: Call, away_from: str) -> bool:
+        return hand_on(call, self._plan(call.spec), self.destinations, away_from=away_from)
 
     def _plan(self, spec: TaskSpec) -> Plan:
         notice_fork()
@@ -264,35 +269,3 @@ def end_all() -> None:
 
 
 at_exit(end_all)
-
-
-def _block(steps: Steps) -> Handle[Any]:
-    """Walk the steps, blocking this thread where they wait."""
-    try:
-        pending = next(steps)
-        while True:
-            try:
-                pending.wait()
-            except BaseException as error:  # noqa: BLE001 - the step decides what becomes of the call
-                pending = steps.throw(error)
-            else:
-                pending = next(steps)
-    except StopIteration as end:
-        handle: Handle[Any] = end.value
-        return handle
-
-
-async def _leave_free(steps: Steps) -> Handle[Any]:
-    """Walk the steps, leaving the event loop free where they wait."""
-    try:
-        pending = next(steps)
-        while True:
-            try:
-                await pending.wait_async()
-            except BaseException as error:  # noqa: BLE001 - a cancelled coroutine withdraws its call
-                pending = steps.throw(error)
-            else:
-                pending = next(steps)
-    except StopIteration as end:
-        handle: Handle[Any] = end.value
-        return handle

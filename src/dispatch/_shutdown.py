@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from time import monotonic
 
+from dispatch._call import Call
 from dispatch._compose import CelerySide
 from dispatch._log import logger
 from dispatch._waiting import in_event_loop
@@ -24,30 +26,47 @@ class Shutdown:
         # Reentrant: a signal handler of the application's may ask for it in the middle of one.
         self._turn = threading.RLock()
 
-    def __call__(self, destinations: Iterable[Destination], celery: CelerySide, deadline: float) -> Drained | None:
-        """Wait until `deadline` at most, and log what became of the calls. `None`: somebody else is still at it."""
+    def __call__(
+        self,
+        destinations: Mapping[str, Destination],
+        celery: CelerySide,
+        deadline: float,
+        hand_on: Callable[[Call, str], bool],
+    ) -> Drained | None:
+        """Wait until `deadline` at most, and log what became of the calls. `None`: somebody else is still at it.
+
+        `hand_on(call, name)` offers a call that waits in the destination of that name to others.
+        """
         # The one under way may wait for the very task, or the very loop, that asks for another.
         patience = 0.0 if is_worker() or in_event_loop() else _left(deadline)
         if not self._turn.acquire(timeout=patience):
             return None
         try:
-            return self._close(destinations, celery, deadline)
+            return self._close(destinations, celery, deadline, hand_on)
         finally:
             self._turn.release()
 
-    def _close(self, destinations: Iterable[Destination], celery: CelerySide, deadline: float) -> Drained:
+    def _close(
+        self,
+        destinations: Mapping[str, Destination],
+        celery: CelerySide,
+        deadline: float,
+        hand_on: Callable[[Call, str], bool],
+    ) -> Drained:
         # Local ones first: a task that is still finishing may have something to publish.
-        in_order = sorted(destinations, key=lambda each: each.transport != "local")
-        ended = [destination.close(_left(deadline)) for destination in in_order]
-        celery.close(_left(deadline))
-        total = Drained(
-            finished=sum(each.finished for each in ended),
-            dropped=sum(each.dropped for each in ended),
-            left=sum(each.left for each in ended),
+        in_order = sorted(destinations.items(), key=lambda each: each[1].transport != "local")
+        total = Drained.sum(
+            destination.close(_left(deadline), partial(_until, deadline, hand_on, name))
+            for name, destination in in_order
         )
+        celery.close(_left(deadline))
         if total != Drained():
             logger("shutdown").info("calls at shutdown", **asdict(total))
         return total
+
+
+def _until(deadline: float, hand_on: Callable[[Call, str], bool], away_from: str, call: Call) -> bool:
+    return monotonic() < deadline and hand_on(call, away_from)
 
 
 def _left(deadline: float) -> float:

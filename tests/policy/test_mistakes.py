@@ -116,7 +116,6 @@ TABLE = [
         "line 7 has this name already",
     ),
     # What the grammar has and this version does not do.
-    (local("on_shutdown: «hand_over»"), "not-available", "write `finish` or `drop`"),
     # Keys that do not go together; the place is the whole destination's.
     (
         changed("{transport: local}", "«{transport: local, runner: asyncio, on_full: caller_runs}»"),
@@ -124,7 +123,6 @@ TABLE = [
         "Write `block`, `next` or `reject`",
     ),
     (changed("{transport: local}", "«{transport: local, loop: caller}»"), "no-loop", "only with `runner: asyncio`"),
-    (local("on_shutdown: «hand_over»"), "not-available", "write `finish` or `drop`"),
     (changed("{transport: local}", "«{transport: local, max_tasks_per_child: 10}»"), "no-child", "Remove it"),
     (
         changed("{transport: local}", "«{transport: local, runner: asyncio, max_memory_per_child: 1GiB}»"),

@@ -12,7 +12,6 @@ from dispatch.policy._node import Mapping, Text
 
 _VALUES: dict[tuple[str, str, str], str] = {
     ("spool", "transport", "spool"): "Until then let durable calls go to a celery destination alone.",
-    ("local", "on_shutdown", "hand_over"): "Until then write `finish` or `drop`.",
 }
 _KEYS: dict[tuple[str, str], str] = {
     ("celery", "require"): "Until then remove it, and see to the broker's own settings.",

@@ -192,7 +192,7 @@ class CallersLoop(Generic[T]):
         if drop is None and here is None:
             self._delays.close(grace)
         else:
-            self._delays.close()
+            self._delays.close(drop=None if drop is None else lambda delayed: drop(delayed[1]))
         dropped = self._drop_waiting(drop) if drop is not None else 0
         self._delays.outlast(lambda timeout: self._wait_until_idle(here, timeout), deadline)
         self._delays.close()

@@ -69,11 +69,12 @@ class Delays(Generic[T]):
         self.dropped += 1
         self._late(item)
 
-    def close(self, grace: float = -math.inf) -> None:
+    def close(self, grace: float = -math.inf, *, drop: Callable[[T], object] | None = None) -> None:
         """What is due within so many seconds may still go into the pool; the rest is late, now and whenever it comes.
 
-        Without a `grace`, that is everything.
+        Without a `grace`, that is everything. With `drop`, what is late is given to it.
         """
+        self._late = drop or self._late
         self._last = _now() + grace * 1e9
         for item in self._timers.take_out(after=self._last):
             self.drop(item)

@@ -164,7 +164,7 @@ class LoopPool(Generic[T]):
         if drop is None:
             self._delays.close(grace)
         else:
-            self._delays.close()
+            self._delays.close(drop=drop)
             for item in dropped:
                 drop(item)
         if self._thread is None or not self._thread.is_current:

@@ -163,7 +163,7 @@ class Pool(Generic[T]):
         if drop is None:
             self._delays.close(grace)
         else:
-            self._delays.close()
+            self._delays.close(drop=drop)
             for item in self._rest():
                 drop(item)
                 dropped += 1

@@ -72,7 +72,8 @@ class Roster(Generic[T]):
     def alive(self) -> Worker[T] | None:
         """A worker that has not ended, but for the calling thread; each time, since one may have been replaced."""
         here = threading.current_thread()
-        return next((each for each in self.workers if each is not here and each.is_alive()), None)
+        with self.turn:  # one that is about to begin is among them, and not alive yet
+            return next((each for each in self.workers if each is not here and each.is_alive()), None)
 
     def count(self) -> Headcount:
         with self.turn:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,13 @@ class Drained:
     """What became of the items that were waiting or running when the pool was closed."""
 
     finished: int = 0
+    handed_over: int = 0
+    """To another destination."""
     dropped: int = 0
     left: int = 0
     """Still running, or still waiting, when the grace was over."""
+
+    @classmethod
+    def sum(cls, each: Iterable[Drained]) -> Drained:
+        some = tuple(each)
+        return cls(**{field.name: sum(getattr(one, field.name) for one in some) for field in fields(cls)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -93,8 +93,8 @@ class Understudy:
     def statistics(self) -> DestinationStatistics:
         return self._inner.statistics()
 
-    def close(self, grace: float) -> Drained:
-        return self._inner.close(grace)
+    def close(self, grace: float, hand_on: Callable[[Call], bool]) -> Drained:
+        return self._inner.close(grace, hand_on)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Protocol, TypeAlias
 
 from dispatch._call import Call
@@ -52,5 +52,8 @@ class Destination(Place, Protocol):
     def statistics(self) -> DestinationStatistics:
         """What it holds at this moment."""
 
-    def close(self, grace: float) -> Drained:
-        """Take nothing new, finish what was started, then follow `on_shutdown`. Twice is once; unopened is fine."""
+    def close(self, grace: float, hand_on: Callable[[Call], bool]) -> Drained:
+        """Take nothing new, finish what was started, then follow `on_shutdown`. Twice is once; unopened is fine.
+
+        `hand_on` offers a call that waits to the other candidates of its rule; true: one of them has it.
+        """

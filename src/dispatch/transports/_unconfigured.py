@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dispatch._call import Call
 from dispatch._decision import Transport
 from dispatch._registry import TaskSpec
@@ -52,7 +54,7 @@ class Unconfigured:
     def statistics(self) -> DestinationStatistics:
         return DestinationStatistics(transport=self.transport)
 
-    def close(self, grace: float) -> Drained:
+    def close(self, grace: float, hand_on: Callable[[Call], bool]) -> Drained:
         return Drained()
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dispatch import telemetry
@@ -123,7 +124,7 @@ class CeleryDestination:
             oldest_waiting_ns=ticks() - min(asked) if asked else None,
         )
 
-    def close(self, grace: float) -> Drained:
+    def close(self, grace: float, hand_on: Callable[[Call], bool]) -> Drained:
         """Have the publisher send what waits. Its callers are told: nothing is dropped here."""
         return Drained(left=self._broker.close(grace))
 

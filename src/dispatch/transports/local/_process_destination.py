@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dispatch._call import Call
 from dispatch._clock import ticks
 from dispatch._registry import TaskSpec
 from dispatch.errors import PassedOver
+from dispatch.pool import Drained
 from dispatch.transports._arguments import Uncarried
 from dispatch.transports._destination import HandOver
-from dispatch.transports.local._errand import pack
+from dispatch.transports.local._errand import pack, unpack
 from dispatch.transports.local.destination import LocalDestination
 
 
@@ -44,3 +46,10 @@ class ProcessDestination(LocalDestination):
         if passed is not None:
             call.args, call.kwargs = args, kwargs  # for the next candidate
         return passed
+
+    def close(self, grace: float, hand_on: Callable[[Call], bool]) -> Drained:
+        def unpacked(call: Call) -> bool:
+            unpack(call)
+            return hand_on(call)
+
+        return super().close(grace, unpacked)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic
 from typing import Literal
 
@@ -18,6 +20,7 @@ from dispatch.pool import Allowance, Bounded, Drained
 from dispatch.transports._destination import HandOver, Pending
 from dispatch.transports._statistics import DestinationStatistics
 from dispatch.transports.local._coroutines import Coroutines
+from dispatch.transports.local._leave import Leave
 from dispatch.transports.local._processes import Processes
 from dispatch.transports.local._threads import Threads
 from dispatch.transports.local._waits import Aside, Here, InPlace, Room
@@ -138,22 +141,16 @@ class LocalDestination:
 
     # ---- its end
 
-    def close(self, grace: float) -> Drained:
-        drop = self._drop if self._settings.on_shutdown == "drop" else None
+    def close(self, grace: float, hand_on: Callable[[Call], bool]) -> Drained:
+        leave = Leave(hand_on if self._settings.on_shutdown == "hand_over" else None)
+        drop = None if self._settings.on_shutdown == "finish" else leave
         deadline = monotonic() + grace
-        ended = [pool.close(max(0.0, deadline - monotonic()), drop=drop) for pool in self._pools]
-        return Drained(
-            finished=sum(each.finished for each in ended),
-            dropped=sum(each.dropped for each in ended),
-            left=sum(each.left for each in ended),
-        )
+        ended = Drained.sum(pool.close(max(0.0, deadline - monotonic()), drop=drop) for pool in self._pools)
+        return replace(ended, dropped=ended.dropped - leave.handed_over, handed_over=leave.handed_over)
 
     @property
     def _pools(self) -> tuple[Bounded[Call], ...]:
         return (self._coroutines.pool,) if self._functions is None else (self._functions.pool, self._coroutines.pool)
-
-    def _drop(self, call: Call) -> None:
-        call.settle(Failure(CallCancelled(f"call {call.id} of {call.spec.name} was dropped at shutdown")))
 
     def statistics(self) -> DestinationStatistics:
         """Threads and the loop for coroutines together; the limits are those of what runs plain functions."""
