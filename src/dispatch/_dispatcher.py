@@ -149,7 +149,8 @@ class Dispatcher:
             options,
         )
         first = route.first
-        if first is not None and self.destinations[first.name].try_now(call):
+        now = options is None or not options.delay_ns
+        if first is not None and now and self.destinations[first.name].try_now(call):
             call.sent = ticks()
             return Handle(call)
         return self._steps(call, plan, route, size, awaiting=awaiting)

@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, NoReturn, TypeAlias, TypeVar
 import msgspec
 
 from dispatch._call import Call
+from dispatch._clock import ticks
 from dispatch._decision import Decision
 from dispatch._ids import here
 from dispatch._log import logger
@@ -16,7 +17,7 @@ from dispatch._outcome import Failure, Outcome, Success
 from dispatch._unread import read
 from dispatch._waiting import Once, arrival, block, leave_free
 from dispatch.errors import CallCancelled, CallExpired, CallFailed, HandleLost, WouldBlock
-from dispatch.pool import run_in_place
+from dispatch.pool import is_worker_of, run_in_place
 
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - short, as it stands in every other signature
 
@@ -154,7 +155,8 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
         if call.outcome is not None:
             return self.cancelled()
         self._refuse_foreign()
-        cancelled = Failure(CallCancelled(f"call {call.id} of {call.spec.name} was cancelled before it started"))
+        when = "it started" if call.attempt == 1 else f"its attempt {call.attempt}"
+        cancelled = Failure(CallCancelled(f"call {call.id} of {call.spec.name} was cancelled before {when}"))
         if call.source is None:
             return call.settle(cancelled, unless_running=True)
         return call.source.revoke(call) and call.settle(cancelled)
@@ -214,13 +216,21 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
                 f"call {call.id} of {call.spec.name} has not finished, and waiting for it here would stop the "
                 "running event loop. Write `await handle` instead of `handle.result()`."
             )
-        if timeout is None and call.source is None and call.stage == "waiting" and not call.spec.coroutine:
-            # A worker that waits for its own pool might wait for itself.
-            run_in_place(call, of=call.decision.destination)
+        if timeout is None and call.source is None and not call.spec.coroutine:
+            self._help(call)
         block(_Attention(call), timeout)
         if call.outcome is None:
             raise TimeoutError(f"call {call.id} of {call.spec.name} has not finished after {timeout} s")
         return call.outcome
+
+    def _help(self, call: Call) -> None:
+        """A worker that waits for its own pool might wait for itself: it runs the call, each time that it is due."""
+        while call.stage == "waiting" and is_worker_of(call.decision.destination):
+            ahead = call.due - ticks()
+            if ahead > 0:
+                block(_Attention(call), ahead / 1e9)
+            elif not run_in_place(call):
+                return
 
     def _refuse_foreign(self) -> None:
         if self._call.foreign:

@@ -10,6 +10,7 @@ DispatchError
 ├── PartlySent
 ├── CallFailed
 │   ├── CallExpired
+│   ├── CallTimeout
 │   ├── CallCancelled
 │   ├── WorkerDied
 │   ├── HandleLost
@@ -144,6 +145,10 @@ class CallFailed(DispatchError):
 
 class CallExpired(CallFailed):
     """The call was still waiting when its `expires` had passed; it did not run."""
+
+
+class CallTimeout(CallFailed):
+    """The call ran longer than its `timeout`. On a thread it may still be running: a thread cannot be stopped."""
 
 
 class CallCancelled(CallFailed, CancelledError):

@@ -29,7 +29,9 @@ otherwise: {route_to: queue}
 class TestLocal(InTrace, TransportConformance):
     """A pool with one thread."""
 
-    capabilities = Capabilities(by_reference=True, carries_context=True, runs_apart=True, can_cancel=True)
+    capabilities = Capabilities(
+        by_reference=True, carries_context=True, runs_apart=True, can_cancel=True, can_delay=True
+    )
 
     @pytest.fixture
     def dispatcher(self):
@@ -40,7 +42,7 @@ class TestLocal(InTrace, TransportConformance):
 class TestLocalInParity(InTrace, TransportConformance):
     """The same pool, with arguments and results as Celery carries them."""
 
-    capabilities = Capabilities(carries_context=True, runs_apart=True, can_cancel=True)
+    capabilities = Capabilities(carries_context=True, runs_apart=True, can_cancel=True, can_delay=True)
 
     @pytest.fixture
     def dispatcher(self):
@@ -51,7 +53,7 @@ class TestLocalInParity(InTrace, TransportConformance):
 class TestInline(InTrace, TransportConformance):
     """Inline mode, for calls that the policy keeps here."""
 
-    capabilities = Capabilities(by_reference=True, carries_context=True)
+    capabilities = Capabilities(by_reference=True, carries_context=True, can_delay=True)
 
     @pytest.fixture
     def dispatcher(self):

@@ -7,6 +7,8 @@ from dispatch.pool._loop_pool import LoopPool as LoopPool
 from dispatch.pool._pool import Pool as Pool
 from dispatch.pool._statistics import Drained as Drained
 from dispatch.pool._statistics import PoolStatistics as PoolStatistics
+from dispatch.pool._worker import Worker as Worker
+from dispatch.pool._worker import is_worker_of as is_worker_of
 from dispatch.pool._worker import run_in_place as run_in_place
 
 __all__ = [
@@ -16,6 +18,8 @@ __all__ = [
     "LoopThread",
     "Pool",
     "PoolStatistics",
+    "Worker",
+    "is_worker_of",
     "run_in_place",
     "unsound",
 ]

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Generic, TypeVar
 
 from dispatch._log import logger
+from dispatch.pool._delays import Delays, always
 from dispatch.pool._loop_pool import SMOOTHING, Start
 from dispatch.pool._renewal import renew_in_children
 from dispatch.pool._statistics import Drained, PoolStatistics
@@ -50,18 +51,37 @@ class _Lane(Generic[T]):
 class CallersLoop(Generic[T]):
     """Runs at most `limit` items at once on each loop, while at most `capacity` wait there."""
 
-    def __init__(self, name: str, start: Start[T], lost: Callable[[T], None], *, limit: int, capacity: int) -> None:
-        """`lost` gets an item that its loop will not run: cancelled before its first step, or the loop was closed."""
+    def __init__(
+        self,
+        name: str,
+        start: Start[T],
+        lost: Callable[[T], None],
+        *,
+        limit: int,
+        capacity: int,
+        wanted: Callable[[T], bool] = always,
+    ) -> None:
+        """`lost` gets an item that its loop will not run: cancelled before its first step, the loop was closed, or
+        the pool ended before the item was due. A delayed item that is no longer `wanted` gives up its place.
+        """
         self.name = name
         self.limit = limit
         self.capacity = capacity
         self._start = start
         self._lost = lost
+        self._wanted = wanted
         self._on_broken_off = self._broken_off  # made once, not for each item
         self.renew()
         renew_in_children(self)
 
     def renew(self) -> None:
+        self._delays: Delays[tuple[_Lane[T], T]] = Delays(
+            self.name,
+            self._admit,
+            lambda delayed: self._lost(delayed[1]),
+            lambda delayed: self._wanted(delayed[1]),
+            capacity=self.capacity,
+        )
         self._lanes: dict[asyncio.AbstractEventLoop, _Lane[T]] = {}
         self._changed = threading.Condition(threading.Lock())
         self._finished = 0
@@ -121,6 +141,20 @@ class CallersLoop(Generic[T]):
         """`try_send`: in a thread whose loop runs, nobody may wait."""
         return self.try_send(item)
 
+    def send_later(self, item: T, due: int) -> bool:
+        """Take `item`, if a loop runs in this thread, and run it there not before `due`, in `ticks`.
+
+        Not when as many are delayed, on all loops together, as may wait on one.
+        """
+        loop = _get_running_loop()
+        if loop is None or self.closed:
+            return False
+        return self._delays.try_add((self._lanes.get(loop) or self._new_lane(loop), item), due)
+
+    def send_again(self, item: T, due: int) -> None:
+        """`send_later` for an item that was run just now: there is always room for it, until the pool has ended."""
+        self._delays.add((self._lanes[get_running_loop()], item), due)
+
     def is_mine(self) -> bool:
         """Never: waiting for room here leaves the loop free."""
         return False
@@ -144,30 +178,63 @@ class CallersLoop(Generic[T]):
             limit=self.limit,
             finished=self._finished,
             errors=self._errors,
+            delayed=self._delays.count,
+            next_due_ns=self._delays.next_due_ns,
         )
 
     def close(self, grace: float, *, drop: Callable[[T], None] | None = None) -> Drained:
         """Take nothing new, and wait up to `grace` seconds for what the loops of other threads hold. Twice is once.
 
-        With `drop`, items that have not started are given to it instead of being run. A loop that runs in the
-        calling thread is not waited for: it could not go on meanwhile.
+        Delayed items run that are due within the grace; the others are lost. With `drop`, they all are, and items that
+        have not started are given to it instead of being run. A loop that runs in the calling thread is not waited
+        for: it could not go on meanwhile. Called there, all that is delayed is lost.
         """
         deadline = monotonic() + grace
         self.closed = True
         self._forget_closed()
-        before = self._finished
-        dropped = self._drop_waiting(drop) if drop is not None else 0
+        before, lost_before = self._finished, self._delays.lost
         here = _get_running_loop()
-        others = [lane for lane in tuple(self._lanes.values()) if lane.loop is not here]
-        with self._changed:
-            self._changed.wait_for(
-                lambda: not any(lane.held() for lane in others if lane.loop.is_running()),
-                max(0.0, deadline - monotonic()),
-            )
+        if drop is None and here is None:
+            self._delays.close(grace)
+        else:
+            self._delays.close()
+        dropped = self._drop_waiting(drop) if drop is not None else 0
+        self._wait_until_idle([lane for lane in tuple(self._lanes.values()) if lane.loop is not here], deadline)
+        self._delays.close()
         left = sum(lane.held() for lane in tuple(self._lanes.values()))
+        dropped += self._delays.lost - lost_before
         return Drained(finished=self._finished - before, dropped=dropped, left=left)
 
     # ---- within
+
+    def _wait_until_idle(self, lanes: list[_Lane[T]], deadline: float) -> None:
+        while True:
+            self._delays.wait(lambda: False, deadline)
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: not any(lane.held() for lane in lanes if lane.loop.is_running()),
+                    max(0.0, deadline - monotonic()),
+                )
+            # What ran may be delayed now, for another attempt.
+            if not self._delays.count or monotonic() >= deadline:
+                return
+
+    def _admit(self, delayed: tuple[_Lane[T], T]) -> None:
+        """Bring an item whose time has come to its loop; nobody asks for room. In the delays' thread."""
+        lane, item = delayed
+        lane.waiting.append(item)
+        try:
+            lane.loop.call_soon_threadsafe(self._come_round, lane)
+        except RuntimeError:  # the loop is closed
+            with suppress(ValueError):  # somebody else was here first, and told the item
+                lane.waiting.remove(item)
+                self._lost(item)
+
+    def _come_round(self, lane: _Lane[T]) -> None:
+        """In the lane's loop."""
+        if len(lane.running) < self.limit:
+            with suppress(IndexError):  # `close` dropped it, in another thread
+                self._run(lane, lane.waiting.popleft())
 
     def _run(self, lane: _Lane[T], item: T) -> None:
         lane.running[item] = task = self._start(lane.loop, item)

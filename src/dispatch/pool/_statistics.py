@@ -21,6 +21,12 @@ class PoolStatistics:
     finished: int
     errors: int
     """Errors of the pool's own code, each logged; the item may have been lost to it, the worker was not."""
+    delayed: int = 0
+    """Items whose time has not come, beside those that wait."""
+    next_due_ns: int | None = None
+    """Nanoseconds until the next of them is due."""
+    abandoned: int = 0
+    """Threads, beside the workers, that still run an item whose time was up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

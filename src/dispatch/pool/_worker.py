@@ -22,16 +22,24 @@ _SMOOTHING = 8
 """The running mean moves an eighth of the way to each new reading: the last two dozen items count."""
 
 
+class Relieved(BaseException):
+    """Raised in a worker whose place was taken while it was kept: it has nothing more to do."""
+
+
 class Worker(threading.Thread, Generic[T]):
     """Runs items one after another. Its figures are written by itself alone and read by anybody."""
 
-    def __init__(self, pool: str, number: int, channel: Channel[T], run: Callable[[T], int]) -> None:
+    def __init__(
+        self, pool: str, number: int, channel: Channel[T], run: Callable[[T], int], afterwards: Callable[[], T]
+    ) -> None:
+        """`afterwards` gives what there is to run when the channel has ended, and raises `EndOfChannel` in its turn."""
         # Daemonic, so that an exit is bounded by the dispatcher's grace and not by a task that never ends.
         super().__init__(name=f"dispatch-{pool}-{number}", daemon=True)
         self.pool = pool
         self.depth = 0
         self._channel = channel
         self._run_item = run
+        self._afterwards = afterwards
         self.busy = False
         self.finished = 0
         self.errors = 0
@@ -40,15 +48,20 @@ class Worker(threading.Thread, Generic[T]):
 
     def run(self) -> None:
         _here.worker = self
-        receive = self._channel.receive
+        receive: Callable[[], T] = self._channel.receive
         while True:
             try:
                 item = receive()
             except EndOfChannel:
-                return
+                if receive == self._afterwards:
+                    return
+                receive = self._afterwards
+                continue
             self.busy = True
             try:
                 self.service_ns += (self._run_item(item) - self.service_ns) / _SMOOTHING
+            except Relieved:
+                return
             except BaseException:  # noqa: BLE001 - user code cannot raise here: this is a fault of ours
                 self.errors += 1
                 logger("pool").exception("a worker met an internal error and goes on", worker=self.name)
@@ -56,21 +69,34 @@ class Worker(threading.Thread, Generic[T]):
             self.finished += 1
             self.busy = False
 
-    def run_inside(self, item: T) -> None:
+    def run_inside(self, item: T) -> bool:
         """Run an item that the one in hand waits for, here and now, unless others are nested too deep already."""
-        if self.depth < _DEEPEST:
-            self.depth += 1
-            try:
-                self._run_item(item)
-            finally:
-                self.depth -= 1
+        if self.depth >= _DEEPEST:
+            return False
+        self.depth += 1
+        try:
+            self._run_item(item)
+        finally:
+            self.depth -= 1
+        return True
 
 
-def run_in_place(item: Any, *, of: str) -> None:
-    """If this thread is a worker of the pool named `of`, run `item` here instead of waiting for another worker.
+def current_worker() -> Worker[Any] | None:
+    """The worker whose thread this is."""
+    worker: Worker[Any] | None = getattr(_here, "worker", None)
+    return worker
+
+
+def is_worker_of(pool: str) -> bool:
+    """Whether this thread is a worker of the pool with this name."""
+    worker = current_worker()
+    return worker is not None and worker.pool == pool
+
+
+def run_in_place(item: Any) -> bool:
+    """Run `item` here, in a worker of its pool, instead of waiting for another worker. False: not so deep.
 
     With every worker waiting for an item behind it, nobody would be left to run one.
     """
-    worker: Worker[Any] | None = getattr(_here, "worker", None)
-    if worker is not None and worker.pool == of:
-        worker.run_inside(item)
+    worker = current_worker()
+    return worker is not None and worker.run_inside(item)

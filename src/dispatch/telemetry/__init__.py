@@ -14,11 +14,13 @@ from dispatch.telemetry._processing import processing as processing
 from dispatch.telemetry._publication import Publication as Publication
 from dispatch.telemetry._publication import publishing as publishing
 from dispatch.telemetry._setup import setup as setup
+from dispatch.telemetry._waybill import due_in as due_in
 
 __all__ = [
     "Execution",
     "Publication",
     "dispatched",
+    "due_in",
     "executing",
     "failures",
     "flush",

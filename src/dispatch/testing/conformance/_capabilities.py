@@ -24,3 +24,6 @@ class Capabilities:
     """A call that waits can be kept from running."""
     can_delay: bool = False
     """It takes `countdown`. One that does not refuses it with `NotAccepted` or `NotConfigured`."""
+    can_stop: bool = False
+    """A function that runs longer than its `timeout` is ended. Otherwise its call alone ends, and it goes on.
+    (Coroutines are ended everywhere.)"""

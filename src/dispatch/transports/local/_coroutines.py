@@ -12,11 +12,11 @@ from dispatch._clock import ticks
 from dispatch._executor import execute_async
 from dispatch._outcome import Failure
 from dispatch._registry import TaskSpec
-from dispatch._unread import expect_reader
 from dispatch.errors import CallCancelled, CallFailed
 from dispatch.policy import LocalSettings
 from dispatch.pool import CallersLoop, LoopPool, unsound
-from dispatch.transports.local._expiry import expired
+from dispatch.transports.local._attempt import begin, conclude, is_wanted, lose, timed_out
+from dispatch.transports.local._timeouts import OnLoop
 
 LoopOfCalls: TypeAlias = LoopPool[Call] | CallersLoop[Call]
 
@@ -36,6 +36,7 @@ class Coroutines:
             self._lost,
             limit=settings.workers or _AT_ONCE,
             capacity=settings.capacity,
+            wanted=is_wanted,
         )
 
     def cannot_run(self, spec: TaskSpec) -> str | None:
@@ -66,17 +67,21 @@ class Coroutines:
         """
         call.taken = ticks()
         took = 0
-        if call.claim() and not ((call.options is not None or call.spec.expires_ns is not None) and expired(call)):
+        limited = call.options is not None or call.spec.limited
+        if begin(call) if limited else call.claim():
             trace = telemetry.executing(call) if telemetry.recording() else None
+            limit = _limit(call, trace) if limited else None
             call.started = ticks()
             outcome = await execute_async(call.spec.function, call.args, call.kwargs)
-            call.ended = ticks()
+            if limit is not None and not limit.end():
+                outcome = timed_out(call)
+            if call.outcome is None:
+                call.ended = ticks()
             if trace is not None:
                 trace.end(outcome)
-            if type(outcome) is Failure:
-                expect_reader(call, outcome)
-            call.settle(outcome)
             took = call.ended - call.taken
+            if type(outcome) is Failure or not call.settle(outcome):
+                conclude(call, outcome, self.pool.send_again)
             del outcome
         self.pool.ended(call, took)
         del call  # see `Threads.run`
@@ -85,6 +90,18 @@ class Coroutines:
         """Its loop did not run it, or not to its end."""
         if call.stage == "running":
             call.settle(Failure(CallFailed(f"call {call.id} of {call.spec.name} was broken off with its event loop")))
+        elif call.due:
+            lose(call)
         else:
             why = "was cancelled with its event loop before it started"
             call.settle(Failure(CallCancelled(f"call {call.id} of {call.spec.name} {why}")))
+
+
+def _limit(call: Call, trace: telemetry.Execution | None) -> OnLoop | None:
+    """Watch the running task's timeout, if it has one."""
+    task = asyncio.current_task()
+    if call.spec.timeout_ns is None or task is None:
+        return None
+    limit = OnLoop(call, asyncio.get_running_loop(), task)
+    limit.start(trace)
+    return limit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import msgspec
 
@@ -12,22 +13,28 @@ from dispatch._clock import ticks
 from dispatch._executor import execute
 from dispatch._outcome import Failure
 from dispatch._registry import TaskSpec
-from dispatch._unread import expect_reader
 from dispatch.policy import LocalSettings
 from dispatch.pool import Pool
-from dispatch.transports.local._expiry import expired
+from dispatch.transports.local._attempt import begin, conclude, is_wanted, lose
+from dispatch.transports.local._timeouts import OnThread
 
 
 class Threads:
     """The runner that a destination has unless its policy says otherwise."""
 
-    def __init__(self, name: str, settings: LocalSettings) -> None:
+    def __init__(
+        self, name: str, settings: LocalSettings, send_again: Callable[[Call, int], object] | None = None
+    ) -> None:
+        """`send_again` has a call attempted again, by default when it is due and in the pool."""
         self.pool: Pool[Call] = Pool(
             name,
             self.run,
             workers=settings.workers or min(32, (os.cpu_count() or 1) + 4),
             capacity=settings.capacity,
+            lost=lose,
+            wanted=is_wanted,
         )
+        self._send_again = send_again or self.pool.send_again
 
     def cannot_run(self, spec: TaskSpec) -> str | None:
         """Why no call of this task can ever run here."""
@@ -36,10 +43,10 @@ class Threads:
     def run(self, call: Call) -> int:
         """Run a call that arrived, and say how many nanoseconds that took."""
         call.taken = ticks()
+        if call.options is not None or call.spec.limited:
+            return self._run_limited(call)
         if not call.claim():
             return 0  # cancelled while it waited
-        if (call.options is not None or call.spec.expires_ns is not None) and expired(call):
-            return 0
         try:
             context = call.context
             return self._execute(call) if context is None else context.run(self._execute, call)
@@ -48,22 +55,40 @@ class Threads:
             del call
 
     def run_inline(self, call: Call) -> None:
-        """Run a call in the calling thread, which is thereby its worker."""
+        """Run a call in the calling thread, which is thereby its worker. There is no other to take its place when
+        the call's `timeout` has passed, so that it may run for longer.
+        """
         call.decision = msgspec.structs.replace(call.decision, destination=self.pool.name, transport="inline")
-        call.sent = ticks()
-        self.run(call)
+        call.sent = call.taken = ticks()
+        self._run_limited(call, bounded=False)
 
-    def _execute(self, call: Call) -> int:
+    def _run_limited(self, call: Call, *, bounded: bool = True) -> int:
+        """`run` for a call that has something to be asked."""
+        context = call.context
+        if not begin(call):
+            return 0
+        worker = self.pool.worker_here() if bounded and call.spec.timeout_ns is not None else None
+        limit = None if worker is None else OnThread(call, self.pool, worker)
+        try:
+            return self._execute(call, limit) if context is None else context.run(self._execute, call, limit)
+        finally:
+            del call  # see `run`
+            if limit is not None and limit.expired and worker is not None:
+                self.pool.take_back(worker)
+
+    def _execute(self, call: Call, limit: OnThread | None = None) -> int:
         trace = telemetry.executing(call) if telemetry.recording() else None
+        if limit is not None:
+            limit.start(trace)
         call.started = ticks()
         outcome = execute(call.spec.function, call.args, call.kwargs)
-        call.ended = ticks()
+        if limit is None or limit.end():
+            call.ended = ticks()
         if trace is not None:
             # Before the caller hears of it: whoever has the result finds the whole trace.
             trace.end(outcome)
-        if type(outcome) is Failure:
-            expect_reader(call, outcome)
         took = call.ended - call.taken
-        call.settle(outcome)
+        if type(outcome) is Failure or not call.settle(outcome):
+            conclude(call, outcome, self._send_again)
         del call, outcome  # see `run`
         return took

@@ -41,6 +41,9 @@ class LocalDestination:
         return self._forgets(durability) or (None if why is None else PassedOver(self.name, "cannot_carry", why))
 
     def unfit(self, durability: Durability) -> PassedOver | None:
+        if self._functions is not None and self._functions.pool.stuck:
+            held = f"{self._functions.pool.statistics().abandoned} threads are held by calls past their timeout"
+            return PassedOver(self.name, "refused", f"{held}, as many as it has workers; it goes on when they return")
         why = self._coroutines.unfit()
         return self._forgets(durability) or (None if why is None else PassedOver(self.name, "cannot_carry", why))
 
@@ -64,6 +67,8 @@ class LocalDestination:
     def hand_over(self, call: Call, *, may_wait: bool) -> HandOver:
         """Follow `on_full` when there is no room. Raises `DestinationFull` when it says `reject`."""
         pool = self._coroutines.pool if call.spec.coroutine else self._pool
+        if call.delay_ns:
+            return self._hand_over_later(pool, call, call.delay_ns)
         if pool.try_send(call):
             return None
         if self._settings.on_full == "block" and may_wait and (call.spec.coroutine or not pool.is_mine()):
@@ -77,7 +82,7 @@ class LocalDestination:
             if room.sent:
                 return None
         if pool.closed:
-            return PassedOver(self.name, "refused", "it was shut down; `dispatch.configure()` starts anew")
+            return self._closed()
         full = PassedOver(self.name, "full", f"{pool.capacity} calls are waiting")
         if self._settings.on_full == "reject":
             raise DestinationFull(call.spec.name, [full])
@@ -86,8 +91,24 @@ class LocalDestination:
             return None
         return full
 
+    def _hand_over_later(self, pool: Pool[Call] | LoopOfCalls, call: Call, delay_ns: int) -> PassedOver | None:
+        """Nobody waits for room among the delayed: it may be hours before there is some."""
+        call.due = call.entered + delay_ns
+        if pool.send_later(call, call.due):
+            return None
+        call.due = 0
+        if pool.closed:
+            return self._closed()
+        full = PassedOver(self.name, "full", f"{pool.capacity} calls are delayed")
+        if self._settings.on_full == "reject":
+            raise DestinationFull(call.spec.name, [full])
+        return full
+
+    def _closed(self) -> PassedOver:
+        return PassedOver(self.name, "refused", "it was shut down; `dispatch.configure()` starts anew")
+
     def run_here(self, call: Call) -> bool:
-        if call.spec.coroutine or self._functions is None or not self._pool.is_mine():
+        if call.spec.coroutine or call.delay_ns or self._functions is None or not self._pool.is_mine():
             return False  # a coroutine that is sent from its own loop cannot be finished before `delay` returns
         self._functions.run_inline(call)
         return True

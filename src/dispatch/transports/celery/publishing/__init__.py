@@ -5,9 +5,23 @@ from dispatch.transports.celery.publishing._encoding import Body as Body
 from dispatch.transports.celery.publishing._encoding import Uncarried as Uncarried
 from dispatch.transports.celery.publishing._encoding import check as check
 from dispatch.transports.celery.publishing._encoding import encode as encode
+from dispatch.transports.celery.publishing._line import connection as connection
+from dispatch.transports.celery.publishing._line import let_go as let_go
 from dispatch.transports.celery.publishing._lines import load as load
 from dispatch.transports.celery.publishing._message import message_of as message_of
 from dispatch.transports.celery.publishing._publisher import Publisher as Publisher
 from dispatch.transports.celery.publishing._ticket import Ticket as Ticket
 
-__all__ = ["Body", "Limits", "Publisher", "Ticket", "Uncarried", "check", "encode", "load", "message_of"]
+__all__ = [
+    "Body",
+    "Limits",
+    "Publisher",
+    "Ticket",
+    "Uncarried",
+    "check",
+    "connection",
+    "encode",
+    "let_go",
+    "load",
+    "message_of",
+]
