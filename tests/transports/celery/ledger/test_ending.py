@@ -123,6 +123,17 @@ def test_a_lease_that_ran_out_is_taken_again_while_nobody_else_has_claimed(desk)
     desk.refused("running")
 
 
+def test_a_lease_that_was_taken_again_ends_like_any_other(desk):
+    """Not when the sweep would have looked for the message that it published."""
+    claim = desk.running(lease_ms=1000)
+    desk.later(1000)
+    desk.sweep()
+    desk.ledger.renew([claim])
+    desk.later(1000)
+
+    assert 1 == desk.sweep().pushed
+
+
 def test_more_claims_than_one_step_takes_are_renewed(desk):
     """In several commands, each of them bounded."""
     claims = [desk.claimed(f"call-{number}") for number in range(250)]

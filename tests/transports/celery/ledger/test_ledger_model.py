@@ -262,7 +262,7 @@ def test_nothing_accepted_is_lost_and_nothing_runs_twice_at_once(redis_url, new_
     """Forty steps at a time, of those above."""
     Machine.desk = new_desk(redis_url)
     rules = settings(
-        max_examples=60,
+        max_examples=40,
         stateful_step_count=40,
         deadline=None,
         print_blob=True,

@@ -4,8 +4,9 @@ import json
 import logging
 
 import pytest
+import redis
 
-from dispatch.transports.celery.ledger import Bounds
+from dispatch.transports.celery.ledger import Bounds, Ledger
 
 
 @pytest.fixture
@@ -27,6 +28,18 @@ def test_a_dead_letter_says_all_that_is_known(buried):
     assert (2, 1) == (letter.attempt, letter.deliveries)
     assert buried.text("call", 2, expires="2020-01-01T00:00:00+00:00") == letter.message
     assert abs(buried.redis.time()[0] * 1000 - letter.at_ms) < 60_000
+
+
+def test_a_client_that_leaves_bytes_sees_the_same(buried, redis_url):
+    """As kombu's connections do."""
+    with redis.Redis.from_url(redis_url) as client:
+        ledger = Ledger(client)
+        assert buried.ledger.letters.show("call") == ledger.letters.show("call")
+        assert (["call"], buried.ledger.letters.tally()) == (ledger.letters.ids(), ledger.letters.tally())
+        assert "failed" == ledger.enter(buried.entry("call")).outcome
+        assert "failed" == ledger.claim("call", 2, "me", lambda: buried.entry("call")).outcome
+        assert "entered" == ledger.letters.exhume("call")
+        assert "known" == ledger.letters.exhume("call")
 
 
 def test_its_call_has_failed_and_is_not_run_again(buried):

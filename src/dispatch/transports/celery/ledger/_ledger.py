@@ -26,11 +26,11 @@ _RELEASE = Script("release")
 LOCK_MS = 3_000
 """A sweeper that is silent for so long is taken for dead."""
 
-_STEP = 100
-"""Entries for one step of the sweep, or one renewal: some hundred microseconds of the server's time."""
+_STEP = 50
+"""Entries for one step of the sweep, or one renewal: less than a millisecond, in which the server does nothing else."""
 
-_STEP_BYTES = 1 << 20
-"""Pushed by one step of the sweep, and the message that reaches it."""
+_STEP_BYTES = 256 << 10
+"""A step of the sweep ends with the message that reaches this."""
 
 
 class Ledger:

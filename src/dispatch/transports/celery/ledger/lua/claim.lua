@@ -37,7 +37,8 @@ if not state or attempt > current then
     'remember', ARGV[11], 'limit', limit, 'attempt', attempt, 'durability', 'durable', 'stamp', now)
 end
 if deliveries + 1 > limit then
-  local words = {'reason', 'max_deliveries', 'error', 'claimed ' .. deliveries .. ' times, and no worker came to its end'}
+  local told = 'claimed ' .. deliveries .. ' times, and no worker came to its end'
+  local words = {'reason', 'max_deliveries', 'error', told}
   return {'dead', bury(id, now, 'dead', owner, words, tonumber(ARGV[4]), tonumber(ARGV[5]))}
 end
 deliveries = deliveries + 1

@@ -92,7 +92,8 @@ end
 
 local function publish_again(id, key, entry)
   if entry.pushes >= MOST_PUSHES then
-    local words = {'reason', 'unclaimed', 'error', 'published again ' .. MOST_PUSHES .. ' times, and never settled'}
+    local told = 'published again ' .. MOST_PUSHES .. ' times, and never settled'
+    local words = {'reason', 'unclaimed', 'error', told}
     gone = gone + bury(id, now, 'dead', '', words, tonumber(ARGV[5]), tonumber(ARGV[6]))
     buried = buried + 1
   elseif publish(id, key, entry) then

@@ -1,5 +1,5 @@
--- Words that the scripts share; they stand before each script that uses them. KEYS[1] is the root of all keys.
--- Times are the server's, in milliseconds. A script runs alone and to its end: what it reads stays true while it writes.
+-- Words that the scripts share; they stand before each script that uses them. KEYS[1] is the root of all keys, times
+-- are the server's, in milliseconds. A script runs alone and to its end: what it reads stays true while it writes.
 
 local root = KEYS[1]
 local due = root .. 'due'
@@ -25,7 +25,7 @@ local function whatever_the_memory()
   redis.call('DEL', root .. 'nothing')
 end
 
--- Puts the entry's message into its list, stamped anew. Answers with Redis's error, if there is one.
+-- Puts the entry's message into its list, stamped anew. Answers with Redis's error or false, and with its length.
 local function push(key, list, now)
   local halves = redis.call('HMGET', key, 'before', 'after')
   local text = halves[1] .. string.format('%013.0f', now) .. halves[2]
@@ -44,7 +44,7 @@ end
 
 local function forget_letter(id)
   local bytes = redis.call('HGET', letter_of(id), 'bytes') or 0
-  redis.call('HINCRBY', tally, 'bytes', 0 - bytes) -- and not -bytes, which may be -0, which is no integer to Redis
+  redis.call('HINCRBY', tally, 'bytes', 0 - bytes) -- `-bytes` may be -0, which Redis takes for no integer
   redis.call('UNLINK', letter_of(id))
   return redis.call('ZREM', dead, id)
 end
