@@ -20,9 +20,6 @@ _KEYS: dict[tuple[str, str], str] = {
     ("local", "max_tasks_per_child"): "Until then remove it.",
     ("local", "max_memory_per_child"): "Until then remove it.",
     ("celery", "require"): "Until then remove it, and see to the broker's own settings.",
-    ("celery", "lease"): "Until then remove it.",
-    ("celery", "remember"): "Until then remove it.",
-    ("celery", "max_deliveries"): "Until then remove it.",
 }
 
 

@@ -41,6 +41,7 @@ from dispatch.transports.celery.ledger._entry import Elsewhere as Elsewhere
 from dispatch.transports.celery.ledger._entry import Entered as Entered
 from dispatch.transports.celery.ledger._entry import Entry as Entry
 from dispatch.transports.celery.ledger._entry import Swept as Swept
+from dispatch.transports.celery.ledger._entry import Terms as Terms
 from dispatch.transports.celery.ledger._entry import Verdict as Verdict
 from dispatch.transports.celery.ledger._ledger import Ledger as Ledger
 from dispatch.transports.celery.ledger._letters import Bounds as Bounds
@@ -49,7 +50,9 @@ from dispatch.transports.celery.ledger._letters import Letters as Letters
 from dispatch.transports.celery.ledger._letters import Tally as Tally
 from dispatch.transports.celery.ledger._message import NO_STAMP as NO_STAMP
 from dispatch.transports.celery.ledger._message import STAMP_HEADER as STAMP_HEADER
+from dispatch.transports.celery.ledger._message import next_attempt as next_attempt
 from dispatch.transports.celery.ledger._renewer import Renewer as Renewer
+from dispatch.transports.celery.ledger._script import Command as Command
 from dispatch.transports.celery.ledger._sweeper import Sweeper as Sweeper
 
 __all__ = [
@@ -57,6 +60,7 @@ __all__ = [
     "STAMP_HEADER",
     "Bounds",
     "Claim",
+    "Command",
     "Dropped",
     "Elsewhere",
     "Entered",
@@ -68,5 +72,7 @@ __all__ = [
     "Sweeper",
     "Swept",
     "Tally",
+    "Terms",
     "Verdict",
+    "next_attempt",
 ]

@@ -9,6 +9,17 @@ import msgspec
 from dispatch._requirements import Durability
 
 
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy says about the calls of one destination."""
+
+    lease_ms: int = 30_000
+    """How long a worker may be silent before somebody else may run the call."""
+    remember_ms: int = 86_400_000
+    """How long a settled call is recognized."""
+    max_deliveries: int = 5
+    """For each attempt."""
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A call as the publishing side hands it to the ledger. Raises `ValueError` for numbers that cannot be."""
 

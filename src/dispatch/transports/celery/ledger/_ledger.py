@@ -10,7 +10,7 @@ import redis
 from dispatch._log import logger
 from dispatch.transports.celery.ledger._entry import Claim, Dropped, Elsewhere, Entered, Entry, Swept, Verdict
 from dispatch.transports.celery.ledger._letters import Bounds, Letters
-from dispatch.transports.celery.ledger._message import cut
+from dispatch.transports.celery.ledger._message import NO_STAMP, cut
 from dispatch.transports.celery.ledger._script import Command, Script, read
 
 _ENTER = Script("enter", words=False)
@@ -132,6 +132,17 @@ class Ledger:
     def settle(self, claim: Claim, outcome: str) -> bool:
         """The call has ended and its result is stored. False: the claim was lost, and its new owner will settle."""
         return bool(_SETTLE.run(self._client, self._root, claim.id, claim.owner, outcome))
+
+    def message(self, call_id: str) -> tuple[str, str]:
+        """The message of the attempt that is being made, with an old stamp in it, and the list it belongs into.
+
+        Raises `KeyError` when the call has ended, or is not known.
+        """
+        found = self._client.hmget(f"{self._root}ledger:{call_id}", "before", "after", "list")
+        before, after, list_key = read(found)
+        if before is None:
+            raise KeyError(call_id)
+        return f"{before}{NO_STAMP}{after}", list_key
 
     def again(self, claim: Claim, message: str, list_key: str, *, delay_ms: int = 0) -> bool:
         """End this attempt and begin the next, with its own message, now or after `delay_ms`. False: as in `settle`.

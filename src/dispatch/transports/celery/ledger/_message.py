@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 
 STAMP_HEADER = "dispatch-stamp"
 """The header that the publishing side puts into each message for the ledger, with `NO_STAMP` as its value."""
@@ -27,6 +28,14 @@ def cut(text: str) -> tuple[str, str]:
             f"written as JSON with a space after the colon; this one begins {text[:80]!r}"
         )
     return text[: found.start(1)], text[found.end(1) :]
+
+
+def next_attempt(text: str, attempt: int, headers: Mapping[str, str]) -> str:
+    """The message of the attempt that follows `attempt`, counted from 1, with `headers` laid over its own."""
+    message = json.loads(text)
+    # Celery counts retries: the first attempt is its retry 0.
+    message["headers"].update({"retries": attempt, "eta": None, **headers})
+    return json.dumps(message)
 
 
 def first_attempt(text: str) -> str:

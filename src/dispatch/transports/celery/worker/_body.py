@@ -21,6 +21,7 @@ from dispatch.transports.celery._broker_kind import messaging_system
 from dispatch.transports.celery._delays import queue_of
 from dispatch.transports.celery._durability import durability_of
 from dispatch.transports.celery.worker._attempt import TAKEN, attempt_again
+from dispatch.transports.celery.worker._claims import claims_of, delivery_of
 from dispatch.transports.celery.worker._loop import run_on_loop
 from dispatch.transports.celery.worker._timeout import without_soft_limit
 
@@ -43,6 +44,9 @@ def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any
     request = task.request
     if request.called_directly:
         return _handed_on(spec, _executed(spec, args, kwargs))
+    claims = None if request.is_eager or delivery_of(request) is None else claims_of(task.app)
+    if claims is not None:
+        claims.begin(task, request)
     execution = None if request.is_eager else _processing(task, request)
     outcome = _executed(spec, args, kwargs)
     if not (request.is_eager or get_actual_ignore_result(task, request)):
@@ -51,6 +55,8 @@ def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any
         execution.end(outcome)
     if isinstance(outcome, Failure) and not _ends_the_worker(outcome.error):
         attempt_again(task, spec, outcome.error)
+        if claims is not None:
+            claims.failed(request.id, outcome)
     return _handed_on(spec, outcome)
 
 
