@@ -91,6 +91,27 @@ def test_a_call_that_dies_again_is_one_letter(buried):
     assert abs(tally.bytes - size) < 40
 
 
+def test_a_letter_replaces_an_older_one_of_the_same_id(buried):
+    """The first life of the call was forgotten, and somebody used its id again."""
+    size = buried.ledger.letters.tally().bytes
+    buried.redis.delete("dispatch:ledger:call")
+    claim = buried.running("call")
+    buried.ledger.bury(claim, error="ValueError('no')", traceback="Traceback …", trace_id="0af7")
+
+    tally = buried.ledger.letters.tally()
+    assert 1 == tally.count
+    assert tally.bytes <= size
+
+
+def test_a_letter_stays_while_a_call_of_its_id_is_under_way(buried):
+    """The first life of the call was forgotten, and somebody used its id again."""
+    buried.redis.delete("dispatch:ledger:call")
+    buried.enter("call")
+
+    assert "known" == buried.ledger.letters.exhume("call")
+    assert ["call"] == buried.queued() == buried.ledger.letters.ids()
+
+
 def test_dropped_it_is_gone(buried):
     """And dropping it again says that there was nothing."""
     assert [True, False] == [buried.ledger.letters.drop("call") for _ in range(2)]

@@ -9,6 +9,7 @@ import threading
 import pytest
 import redis
 
+from dispatch.embedded import Server
 from dispatch.transports.celery.ledger import Ledger, Renewer
 from servers.patience import eventually
 from servers.process import frozen
@@ -81,10 +82,42 @@ def test_a_lost_claim_is_reported_once_and_held_no_more(desk, connect):
     assert desk.ledger.settle(other, "done")
 
 
+def test_what_is_let_go_during_a_renewal_is_not_lost(desk, redis_url):
+    """It was settled by us between the question and the answer."""
+    lost = []
+    asked = threading.Event()
+
+    class Late(Ledger):
+        def renew(self, claims):
+            for claim in claims:
+                renewer.let_go(claim)
+            asked.set()
+            return claims
+
+        def close(self):
+            ended.set()
+            super().close()
+
+    ended = threading.Event()
+    renewer = Renewer(lambda: Late(redis.Redis.from_url(redis_url, **BOUNDS)), lost.append)
+    renewer.hold(desk.running(lease_ms=100))
+
+    assert asked.wait(10)
+    assert ended.wait(10)
+    assert [] == lost
+
+
 def test_a_frozen_server_is_outlived(private_redis, new_desk, caplog):
     """It says so once, goes on trying, and takes the lease again, since nobody else has claimed."""
     desk = new_desk(private_redis.url)
-    renewer = Renewer(lambda: Ledger(redis.Redis.from_url(private_redis.url, **BOUNDS)))
+    tries = []
+
+    class Tried(Ledger):
+        def renew(self, claims):
+            tries.append(claims)
+            return super().renew(claims)
+
+    renewer = Renewer(lambda: Tried(redis.Redis.from_url(private_redis.url, **BOUNDS)))
     claim = desk.running(lease_ms=300)
     with caplog.at_level(logging.INFO, "dispatch.ledger"):
         renewer.hold(claim)
@@ -92,29 +125,36 @@ def test_a_frozen_server_is_outlived(private_redis, new_desk, caplog):
         eventually(lambda: until(desk) > first)
         with frozen(private_redis.pid):
             eventually(lambda: caplog.records)
-        thawed = int(desk.redis.time()[0] * 1000)
+            before = len(tries)
+            eventually(lambda: len(tries) > before + 1)
+        thawed = desk.redis.time()[0] * 1000
         eventually(lambda: until(desk) > thawed + 1000)
         assert (claim,) == renewer.held()
+        eventually(lambda: caplog.records[-1].levelname == "INFO", what="the end of the outage is said")
         renewer.let_go(claim)
 
-    assert 1 == sum("cannot be renewed" in record.message for record in caplog.records)
-    assert 1 == sum("renewed again" in record.message for record in caplog.records)
+    # A busy machine may have had a second outage.
+    assert ["WARNING", "INFO"] * (len(caplog.records) // 2) == [record.levelname for record in caplog.records]
     assert desk.ledger.settle(claim, "done")
 
 
-def test_a_server_that_is_away_is_outlived(private_redis, new_desk):
-    """Killed and started again, it has the entry, and the renewer finds it."""
-    desk = new_desk(private_redis.url)
-    renewer = Renewer(lambda: Ledger(redis.Redis.from_url(private_redis.url, **BOUNDS)))
-    claim = desk.running(lease_ms=300)
-    renewer.hold(claim)
-    private_redis.kill()
-    private_redis.start()
-    back = int(desk.redis.time()[0] * 1000)
+def test_a_server_that_is_away_is_outlived(new_desk):
+    """Killed and started again, it has the entry, and the renewer finds it.
 
-    eventually(lambda: until(desk) > back + 1000)
-    renewer.let_go(claim)
-    assert desk.ledger.settle(claim, "done")
+    Synced every second, a server on a slow disk answers before it has written, and a kill may cost the entry.
+    """
+    with Server(settings={"appendfsync": "always"}) as server:
+        desk = new_desk(server.url)
+        renewer = Renewer(lambda: Ledger(redis.Redis.from_url(server.url, **BOUNDS)))
+        claim = desk.running(lease_ms=300)
+        renewer.hold(claim)
+        server.kill()
+        server.start()
+        back = desk.redis.time()[0] * 1000
+
+        eventually(lambda: until(desk) > back + 1000)
+        renewer.let_go(claim)
+        assert desk.ledger.settle(claim, "done")
 
 
 def test_its_thread_ends_when_nothing_is_held_and_starts_again(desk, connect, monkeypatch):

@@ -35,6 +35,16 @@ def test_a_call_that_is_renewed_is_left_alone(desk):
         assert 0 == desk.sweep().pushed
 
 
+def test_a_lease_counts_more_than_the_day_of_the_sweep(desk):
+    """Somebody called the sweep to a running call by hand: it stays with its owner."""
+    desk.running()
+    desk.redis.zadd("dispatch:due", {"call": 1})
+
+    assert 0 == desk.sweep().pushed
+    desk.refused("running")
+    assert desk.sweep().next_ms > 0
+
+
 def test_a_message_that_a_worker_took_with_it_is_published_again(desk):
     """It popped the message and died before its claim; the list is empty, so it cannot be there."""
     desk.enter(lease_ms=1000)

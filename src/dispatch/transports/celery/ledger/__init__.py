@@ -28,11 +28,18 @@ and the same command may be sent again. `NOSCRIPT` is not a refusal: send `ledge
     renewer.let_go(verdict)                          # and then one of
     ledger.settle(verdict, "done") · ledger.again(verdict, text, list_key, delay_ms=…) · ledger.bury(verdict, …)
 
-All of them in the process that runs it (in a prefork pool: the child). `ledger.discard` is for what Celery throws away
-before that. Celery's own `Task.retry` must not be used for these calls: it publishes past the ledger, and its message
-would be dropped as settled.
+All of them in the process that runs it (in a prefork pool: the child). The `Entry` for the claim is asked for only when
+the ledger does not know the call, which is plain Celery's then: its message needs the stamp's header too. A claim that
+raises has not been refused: the call is neither to be run nor to be forgotten, and the sweep brings it again, if the
+ledger knew it. `ledger.discard` is for what Celery throws away before that, and for a caller who takes a call back: it
+is true only when the call will never run. Celery's own `Task.retry` must not be used for these calls: it publishes past
+the ledger, and its message would be dropped as settled.
 
-**Who stays** (dispatchers, and the main process of each worker) keeps a `Sweeper` going.
+**Who stays** (dispatchers, and the main process of each worker) keeps a `Sweeper` going, and calls its `nudge` after
+entering a delayed call: otherwise that may be half a second late.
+
+Scripts raise what redis-py makes of their errors. Before Redis 7 it does not know an `OutOfMemoryError` out of a script
+for one: there it is a `ResponseError` whose text says so.
 """
 
 from dispatch.transports.celery.ledger._entry import Claim as Claim

@@ -23,7 +23,7 @@ local pushed, kept, buried, forgotten, stuck, gone = 0, 0, 0, 0, 0, 0
 local bytes, most_pushed = 0, tonumber(ARGV[4])
 
 -- What the queue's next message says: its stamp; 'none' when nothing of ours can be in it; 'unsaid'. Looked up once
--- for each list and step, since a message may be large.
+-- for each list and step, since a message may be large; what this step pushes is younger than all that it looks at.
 local tails = {}
 local function tail(list)
   if tails[list] then
@@ -71,9 +71,6 @@ local function publish(id, key, entry)
     return false
   end
   pushed, bytes = pushed + 1, bytes + length
-  if tails[entry.list] == 'none' then
-    tails[entry.list] = now
-  end
   return true
 end
 
@@ -106,7 +103,8 @@ end
 
 -- The entry, or nothing when it is gone or no entry of ours.
 local function read(key)
-  local f = redis.pcall('HMGET', key, 'state', 'list', 'lease', 'stamp', 'pause', 'pushes', 'until', 'durability', 'remember')
+  local f = redis.pcall('HMGET', key,
+    'state', 'list', 'lease', 'stamp', 'pause', 'pushes', 'until', 'durability', 'remember')
   local whole = not f.err and f[2] and tonumber(f[3]) and tonumber(f[4]) and tonumber(f[9])
     and redis.call('HEXISTS', key, 'before') + redis.call('HEXISTS', key, 'after') == 2
   return whole and {
@@ -128,6 +126,7 @@ for _, id in ipairs(ids) do
   if state == 'waiting' then
     start(id, key, entry)
   elseif state == 'running' and entry.ends > now then
+    -- Somebody changed the day by hand, and the lease is what counts.
     look_later(id, entry.ends - now)
   elseif state == 'queued' and may_be_held(entry.list, entry.stamp, entry.pause) then
     kept = kept + 1
