@@ -16,6 +16,7 @@ from dispatch.transports.celery.ledger._script import Command, Script, read
 _ENTER = Script("enter", words=False)
 _CLAIM = Script("claim")
 _RENEW = Script("renew")
+_LAPSE = Script("lapse")
 _SETTLE = Script("settle")
 _DISCARD = Script("discard")
 _AGAIN = Script("again")
@@ -128,6 +129,10 @@ class Ledger:
             answers = _RENEW.run(self._client, self._root, *pairs)
             lost.extend(claim for claim, mine in zip(some, answers, strict=True) if not mine)
         return lost
+
+    def lapse(self, claim: Claim) -> bool:
+        """Whoever held this claim is known to be dead: the sweep need not wait for the end of its lease."""
+        return bool(_LAPSE.run(self._client, self._root, claim.id, claim.owner))
 
     def settle(self, claim: Claim, outcome: str) -> bool:
         """The call has ended and its result is stored. False: the claim was lost, and its new owner will settle."""

@@ -22,7 +22,8 @@ from dispatch.transports.celery._delays import countdown, make_ready, queue_of
 from dispatch.transports.celery._durability import durability_of
 from dispatch.transports.celery._retry_header import retry_of
 from dispatch.transports.celery.publishing import connection, let_go
-from dispatch.transports.celery.worker._claims import DELIVERY, claims_of, delivery_of
+from dispatch.transports.celery.worker._claims import claims_of
+from dispatch.transports.celery.worker._delivery import DELIVERY, delivery_of
 
 TAKEN = "dispatch-taken"
 """In the request: the `ticks` at which the worker gave the call to its pool. Never leaves the machine."""

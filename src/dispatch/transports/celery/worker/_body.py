@@ -21,7 +21,8 @@ from dispatch.transports.celery._broker_kind import messaging_system
 from dispatch.transports.celery._delays import queue_of
 from dispatch.transports.celery._durability import durability_of
 from dispatch.transports.celery.worker._attempt import TAKEN, attempt_again
-from dispatch.transports.celery.worker._claims import claims_of, delivery_of
+from dispatch.transports.celery.worker._claims import claims_of
+from dispatch.transports.celery.worker._delivery import delivery_of
 from dispatch.transports.celery.worker._loop import run_on_loop
 from dispatch.transports.celery.worker._timeout import without_soft_limit
 

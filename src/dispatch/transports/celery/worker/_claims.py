@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from threading import Event
+from time import monotonic
 from typing import Any
-from uuid import uuid4
 
-import msgspec
 from celery import Celery, states
 from celery.exceptions import Ignore
 from celery.utils.log import get_logger
 
 from dispatch._outcome import Failure
 from dispatch._turn import Turn
-from dispatch.transports.celery._delays import queue_of
 from dispatch.transports.celery._redis import connect
-from dispatch.transports.celery.ledger import (
-    NO_STAMP,
-    STAMP_HEADER,
-    Claim,
-    Dropped,
-    Entry,
-    Ledger,
-    Renewer,
-    next_attempt,
-)
+from dispatch.transports.celery.ledger import Claim, Dropped, Ledger, Renewer, Verdict, next_attempt
+from dispatch.transports.celery.worker._delivery import Delivery, delivery_of, entry_of, trace_id
 
-DELIVERY = "dispatch-delivery"
-"""In the request: what the worker's main process knows of this delivery. Never leaves the machine."""
+_PATIENCE = 60.0
+_PAUSE = 0.5
+"""Seconds for which a worker asks a ledger that does not answer, and between two questions."""
+
+_pause = Event()
+"""Nobody sets it: it waits as greenlets and threads do."""
 
 logger = get_logger(__name__)  # Celery's own, so that these lines stand beside its others in the worker's log
-
-
-class Delivery(msgspec.Struct, frozen=True):
-    """Of a message whose call the ledger keeps."""
-
-    owner: str
-    """The name under which this delivery claims its call; nobody else has it."""
-    list_key: str
-    message: str
-    """For a ledger that does not know the call."""
 
 
 @dataclass
@@ -73,19 +58,32 @@ class Claims:
     def begin(self, task: Any, request: Any) -> None:
         """Claim the call of this request, and renew the claim from now on.
 
-        Raises Celery's `Ignore` when it is not to be run: it has ended, or somebody else runs it; and
-        `redis.RedisError` when the ledger cannot be asked. Then nothing runs: the sweep brings the call again.
+        Raises Celery's `Ignore` when it is not to be run: it has ended, somebody else runs it, or the ledger cannot
+        be asked for so long that the sweep had better bring the call again.
         """
         delivery = delivery_of(request)
         if delivery is None:
             return
         attempt = request.retries + 1
-        verdict = self.ledger.claim(request.id, attempt, delivery.owner, partial(_entry, task, request, delivery))
+        verdict = self._claimed(task, request, attempt, delivery)
         if isinstance(verdict, Dropped):
             logger.info("Task %s[%s] is not run: %s", task.name, request.id, _WHY[verdict.why])
             raise Ignore(_WHY[verdict.why])
-        self._held[request.id] = _Held(verdict, _trace_id(request))
+        self._held[request.id] = _Held(verdict, trace_id(request))
         self._renewer.hold(verdict)
+
+    def _claimed(self, task: Any, request: Any, attempt: int, delivery: Delivery) -> Verdict:
+        until = monotonic() + _PATIENCE
+        while True:
+            try:
+                return self.ledger.claim(
+                    request.id, attempt, delivery.owner, partial(entry_of, task, request, delivery)
+                )
+            except Exception as error:
+                logger.warning("Task %s[%s]: the ledger cannot be asked: %r", task.name, request.id, error)
+                if monotonic() > until:
+                    raise Ignore(f"the ledger cannot be asked: {error!r}") from error
+            _pause.wait(_PAUSE)
 
     def failed(self, call_id: str, failure: Failure) -> None:
         """How a call that is held has ended, for its dead letter."""
@@ -124,11 +122,28 @@ class Claims:
         if not kept:
             logger.warning("Task %s: its lease ran out while it ran; it runs, or has run, elsewhere too", call_id)
 
+    def lapse(self, request: Any) -> None:
+        """The process of this worker that ran the call is dead: let it run again at once."""
+        claim = _foreign(request)
+        if claim is not None:
+            self._tell(lambda: self.ledger.lapse(claim))
+
     def bury(self, request: Any, failure: Failure) -> None:
         """The same for a call whose process was ended by this one."""
         claim = _foreign(request)
         if claim is not None:
-            self._bury(claim, _trace_id(request), failure)
+            self._tell(lambda: self._bury(claim, trace_id(request), failure))
+
+    def discard(self, request: Any, reason: str) -> None:
+        """Celery has thrown the message away: the ledger must not bring the call again."""
+        self._tell(lambda: self.ledger.discard(request.id, request.retries + 1, reason))
+
+    def _tell(self, say: Callable[[], object]) -> None:
+        """From the worker's main process, where an error would end more than one call."""
+        try:
+            say()
+        except Exception as error:  # noqa: BLE001 - see above; at worst the call is run once more
+            logger.warning("the ledger could not be told: %r", error)
 
     def _settle(self, claim: Claim, state: str) -> bool:
         return self.ledger.settle(claim, "done" if state == states.SUCCESS else state.lower())
@@ -138,43 +153,10 @@ class Claims:
         return self.ledger.bury(claim, error=error, traceback=traceback, trace_id=trace_id)
 
 
-def delivery(app: Celery, message: Any) -> Delivery:
-    """Of a message that the worker's main process has just taken from kombu, and has put nothing into yet."""
-    channel = message.channel
-    whole = message.serializable()
-    whole["headers"].setdefault(STAMP_HEADER, NO_STAMP)
-    queue = queue_of(app, message.delivery_info) or message.delivery_info["routing_key"]
-    # As kombu's `_put`, which writes one list for each step of priority.
-    list_key = channel._q_for_pri(queue, channel._get_message_priority(whole, reverse=False))  # noqa: SLF001
-    return Delivery(uuid4().hex, f"{channel.global_keyprefix}{list_key}", json.dumps(whole))
-
-
-def delivery_of(request: Any) -> Delivery | None:
-    """What the ledger needs to know of this request; `None` for one that it does not keep."""
-    said = (request.headers or {}).get(DELIVERY)
-    return None if said is None else Delivery(*said)
-
-
 def _foreign(request: Any) -> Claim | None:
     """The claim that another process of this worker has, or had, on the call of a request."""
     delivery = delivery_of(request)
     return None if delivery is None else Claim(request.id, delivery.owner, request.retries + 1, 0, 0)
-
-
-def _trace_id(request: Any) -> str:
-    """From the W3C header `traceparent`: version, trace id, parent id and flags, joined by hyphens."""
-    parts = str((request.headers or {}).get("traceparent", "")).split("-")
-    return parts[1] if len(parts) > 1 else ""
-
-
-def _entry(task: Any, request: Any, delivery: Delivery) -> Entry:
-    return Entry(
-        id=request.id,
-        task=task.name,
-        list_key=delivery.list_key,
-        message=delivery.message,
-        attempt=request.retries + 1,
-    )
 
 
 _WHY = {

@@ -31,7 +31,8 @@ from dispatch.errors import WorkerDied
 from dispatch.transports.celery._durability import durability_of
 from dispatch.transports.celery._redis import keeps_ledger
 from dispatch.transports.celery.worker._attempt import ENCODED_AS, TAKEN, attempt_again
-from dispatch.transports.celery.worker._claims import DELIVERY, claims_of, delivery
+from dispatch.transports.celery.worker._claims import claims_of
+from dispatch.transports.celery.worker._delivery import DELIVERY, delivery
 from dispatch.transports.celery.worker._timeout import timed_out
 
 logger = get_logger(__name__)  # Celery's own, so that these lines stand beside its others in the worker's log
@@ -88,7 +89,10 @@ class DispatchRequest(Request):  # type: ignore[misc]
         """
         if isinstance(_bare(exc_info), TimeLimitExceeded) and self._attempted_again:
             return None
-        if self.durability == "durable" or not self._lost(exc_info) or self._success_was_stored():
+        lost = self._lost(exc_info)
+        if lost:
+            claims_of(self._app).lapse(self._context)
+        if self.durability == "durable" or not lost or self._success_was_stored():
             return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
         return self._answer_lost(exc_info)
 
@@ -104,7 +108,7 @@ class DispatchRequest(Request):  # type: ignore[misc]
         """As Celery; and the ledger hears of it, or it would bring the call again."""
         super()._announce_revoked(reason, terminated, signum, expired)
         if self.durability == "durable" and keeps_ledger(self._app):
-            claims_of(self._app).ledger.discard(self.id, self._context.retries + 1, reason)
+            claims_of(self._app).discard(self._context, reason)
 
     @cached_property
     def _attempted_again(self) -> bool:
