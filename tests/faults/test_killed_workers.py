@@ -46,7 +46,7 @@ PLAIN = NOTE + dedent("""
 POLICY = """
 version: 1
 destinations:
-  queue: {{transport: celery, queue: {queue}, publish_deadline: 10s}}
+  queue: {{transport: celery, queue: {queue}, publish_deadline: 10s{terms}}}
 defaults: {{durability: durable}}
 rules: []
 otherwise: {{route_to: queue}}
@@ -67,8 +67,10 @@ def campaign(project, book, seed, monkeypatch):
     def make(broker_url, **options):
         shop = project(SHOP, broker_url=broker_url)
         monkeypatch.setenv("DISPATCH_BROKER_URL", broker_url)
+        # More deaths than a call that is not to blame should ever meet.
+        terms = ", lease: 2s, max_deliveries: 100" if broker_url.startswith("redis") else ""
         module = shop.load()
-        dispatcher = dispatch.Dispatcher(policy=parse(POLICY.format(queue=shop.name)), celery=module.app)
+        dispatcher = dispatch.Dispatcher(policy=parse(POLICY.format(queue=shop.name, terms=terms)), celery=module.app)
         made.append(dispatcher)
         return Campaign(shop, book, module.work.using(dispatcher).delay, seed=seed, **options)
 
@@ -89,6 +91,19 @@ def test_no_durable_call_is_lost_on_rabbitmq(campaign, rabbitmq_url, pool, round
 
     assert account.sent == rounds(100, 2500)
     assert not account.missing
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.slow
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+def test_no_durable_call_is_lost_on_redis(campaign, redis_url, pool, rounds):
+    """What Celery's transport loses with its worker, the ledger brings again; and never while somebody runs it."""
+    account = campaign(redis_url, pool=pool, calls=rounds(200, 10_000), kills=rounds(5, 200)).run()
+    print(account)
+
+    assert account.sent == rounds(200, 10_000)
+    assert not account.missing
+    assert not account.overlaps
 
 
 @pytest.mark.timeout(600)

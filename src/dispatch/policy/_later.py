@@ -15,9 +15,6 @@ _VALUES: dict[tuple[str, str, str], str] = {
 }
 _KEYS: dict[tuple[str, str], str] = {
     ("celery", "require"): "Until then remove it, and see to the broker's own settings.",
-    ("celery", "lease"): "Until then remove it.",
-    ("celery", "remember"): "Until then remove it.",
-    ("celery", "max_deliveries"): "Until then remove it.",
 }
 
 

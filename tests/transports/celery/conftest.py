@@ -42,6 +42,10 @@ from dispatch._requirements import Requirements
 from dispatch._signature import mirror
 from dispatch.transports.celery import AppSource, Store, build_app, hook_worker
 
+from dispatch.transports.celery.ledger import Terms
+from dispatch.transports.celery.worker import _delivery
+
+_delivery.TERMS_OF_OTHERS = Terms(lease_ms=3000)  # these calls are sent by Celery's own means
 app = build_app(os.environ["DISPATCH_BROKER_URL"], os.environ.get("DISPATCH_RESULT_BACKEND"))
 app.conf.broker_transport_options = json.loads(os.environ.get("SHOP_TRANSPORT_OPTIONS", "{}"))
 app.conf.task_default_queue = __name__  # several shops share one RabbitMQ

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import redis
 
 from dispatch.errors import CallCancelled, WorkerDied
 from servers.patience import eventually
@@ -67,6 +68,12 @@ def unacknowledged(redis_shop):
         yield lambda: client.hlen("unacked")
 
 
+def _state(shop, handle):
+    """What the ledger says about the call."""
+    with redis.Redis.from_url(shop.broker_url, decode_responses=True) as client:
+        return client.hget(f"dispatch:ledger:{handle.id}", "state")
+
+
 def test_an_ephemeral_call_is_acknowledged_before_it_runs(redis_shop, unacknowledged):
     """While it runs, the broker has nothing left of it to give to anybody else."""
     handle = redis_shop.send("wait_at", "early", durability="ephemeral")
@@ -78,16 +85,16 @@ def test_an_ephemeral_call_is_acknowledged_before_it_runs(redis_shop, unacknowle
     assert "early" == handle.result(timeout=20)
 
 
-def test_a_durable_call_is_acknowledged_once_it_has_settled(redis_shop, unacknowledged):
-    """While it runs, the broker still has it; afterwards it has not."""
+def test_the_ledger_keeps_a_durable_call_until_it_has_settled(redis_shop, unacknowledged):
+    """Celery's transport would deliver it a second time while it runs, or lose it: nothing is left to it."""
     handle = redis_shop.send("wait_at", "late", durability="durable")
     _started(redis_shop, "late")
 
-    assert 1 == unacknowledged()
+    assert (0, "running") == (unacknowledged(), _state(redis_shop, handle))
 
     _go(redis_shop, "late")
     assert "late" == handle.result(timeout=20)
-    eventually(lambda: unacknowledged() == 0, what="the durable call is acknowledged")
+    eventually(lambda: _state(redis_shop, handle) == "settled", what="the durable call has settled")
 
 
 def test_the_header_has_the_word_over_the_decorator(redis_shop, unacknowledged):
@@ -95,19 +102,21 @@ def test_the_header_has_the_word_over_the_decorator(redis_shop, unacknowledged):
     handle = redis_shop.send("kept", "lowered", durability="ephemeral")
     _started(redis_shop, "lowered")
 
-    assert 0 == unacknowledged()
+    assert (0, None) == (unacknowledged(), _state(redis_shop, handle))
 
     _go(redis_shop, "lowered")
     assert "lowered" == handle.result(timeout=20)
 
 
-@pytest.mark.parametrize(("task", "held"), [("wait_at", 0), ("kept", 1)])
-def test_without_our_header_the_decorator_has_the_word_and_else_it_is_ephemeral(redis_shop, unacknowledged, task, held):
+@pytest.mark.parametrize(("task", "state"), [("wait_at", None), ("kept", "running")])
+def test_without_our_header_the_decorator_has_the_word_and_else_it_is_ephemeral(
+    redis_shop, unacknowledged, task, state
+):
     """What canvas, beat or `send_task` publish has no header of ours."""
     handle = redis_shop.send(task, f"bare-{task}")
     _started(redis_shop, f"bare-{task}")
 
-    assert held == unacknowledged()
+    assert (0, state) == (unacknowledged(), _state(redis_shop, handle))
 
     _go(redis_shop, f"bare-{task}")
     assert f"bare-{task}" == handle.result(timeout=20)

@@ -157,7 +157,7 @@ def attempts(shop, name):
 
 def sent(attempt):
     """The headers that somebody has sent, and not what the broker and the worker noted about one delivery."""
-    noted = ("dispatch-taken", "dispatch-encoded-as", "dispatch-sent-ns")
+    noted = ("dispatch-taken", "dispatch-encoded-as", "dispatch-sent-ns", "dispatch-delivery", "dispatch-stamp")
     return {key: each for key, each in attempt["headers"].items() if key not in noted and "-death" not in key}
 
 

@@ -6,12 +6,14 @@ import asyncio
 import gc
 import json
 import os
+import time
 from base64 import b64decode
 from contextvars import ContextVar
 from datetime import datetime
 from types import SimpleNamespace
 
 import pytest
+import redis
 from celery import signals
 from celery._state import _task_stack
 
@@ -160,14 +162,16 @@ def with_options(caller, **celery):
     return caller.brew("blue", options=CallOptions(celery=celery))
 
 
-def test_a_delay_is_celerys_eta(caller):
-    """The message goes out at once, and tells the worker when. It counts from `delay`."""
+def test_a_delayed_call_waits_in_the_ledger_and_in_no_worker(caller):
+    """Its message goes into the queue when it is due, which is counted from `delay`; an ephemeral one as well."""
     call = caller.call("blue", options=CallOptions(delay_ns=60_000_000_000))
     call.entered -= 5_000_000_000
     assert caller.send(call) is None
 
-    eta = datetime.fromisoformat(only_message(caller)["headers"]["eta"])
-    assert 45 < (eta - datetime.now().astimezone()).total_seconds() <= 55
+    with redis.Redis.from_url(caller.url) as client:
+        ((who, due),) = client.zrange("dispatch:due", 0, -1, withscores=True)
+    assert (0, call.id) == (waiting(caller.url, caller.queue), who.decode())
+    assert 45 < due / 1000 - time.time() <= 55
 
 
 def test_a_call_with_its_own_queue_goes_there(caller):

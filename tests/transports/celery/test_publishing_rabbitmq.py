@@ -75,8 +75,7 @@ def test_a_delayed_call_needs_no_worker_that_was_there_before(caller):
     call = caller.call("later", options=CallOptions(delay_ns=200_000_000))
 
     assert caller.send(call) is None
-    eventually(lambda: ids(caller.url, caller.queue) == [call.id], what="the delayed call is in its queue")
-    (message,) = messages(caller.url, caller.queue)
+    (message,) = eventually(lambda: messages(caller.url, caller.queue), what="the delayed call is in its queue")
     assert "celery_delayed_0" == message["headers"]["x-death"][0]["queue"]
 
 

@@ -14,6 +14,8 @@ from dispatch._log import logger
 from dispatch._turn import Turn
 from dispatch.errors import NotConfigured
 from dispatch.transports.celery._broker_kind import messaging_system
+from dispatch.transports.celery._redis import connect, keeps_ledger
+from dispatch.transports.celery.ledger import Sweeper
 from dispatch.transports.celery.publishing import Limits, Publisher, load
 
 _SECONDS = 2.0
@@ -28,6 +30,8 @@ class Way(msgspec.Struct, frozen=True, eq=False):
     system: str
     """The broker's name in OpenTelemetry's words."""
     default_queue: str
+    sweeper: Sweeper | None
+    """Of the broker's ledger, where it has one."""
     accepted: frozenset[str]
     """The content types that its workers take; they throw away what has another."""
 
@@ -85,7 +89,12 @@ class Broker:
         """Send what waits and end the publisher, within `grace` seconds; how many messages are left. Twice is once."""
         with _turn.lock:
             self._closed, way = True, self._way
-        return 0 if way is None else way.publisher.close(grace)
+        if way is None:
+            return 0
+        left = way.publisher.close(grace)
+        if way.sweeper is not None:
+            way.sweeper.stop()
+        return left
 
     def _found(self) -> Way | None:
         app = self._source()
@@ -95,7 +104,8 @@ class Broker:
         accepted = frozenset(_content_types(app.conf.accept_content))
         # Not a closure over this broker: the publisher's thread would keep it, and itself, alive for ever.
         publisher = Publisher(partial(load, app, self._seconds or _SECONDS), self._limits)
-        way = Way(app, publisher, messaging_system(app), default_queue, accepted)
+        sweeper = Sweeper(partial(connect, app)) if keeps_ledger(app) else None
+        way = Way(app, publisher, messaging_system(app), default_queue, sweeper, accepted)
         way.publisher.queues.update(queue or default_queue for queue in self._queues)
         with _turn.lock:
             # Two threads may have come here together: neither publisher has started anything yet.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import Celery, signals
@@ -13,7 +14,10 @@ from celery.app import base
 from dispatch import telemetry
 from dispatch._log import logger
 from dispatch.transports.celery._app import AppSource
+from dispatch.transports.celery._redis import connect, keeps_ledger
 from dispatch.transports.celery._registration import register_with
+from dispatch.transports.celery.ledger import Sweeper
+from dispatch.transports.celery.worker import settle
 
 _UID = "dispatch"
 
@@ -25,6 +29,7 @@ class _Hook:
         self.source: Callable[[], AppSource] | None = None
         self.at_end: Callable[[], object] = telemetry.flush
         self._started: weakref.ref[object] | None = None
+        self._sweeper: Sweeper | None = None
 
     def on_start(self, sender: Any = None, instance: Any = None, **_: Any) -> None:
         """Celery has imported its modules, and the worker has neither made its pool nor begun to consume."""
@@ -51,7 +56,16 @@ class _Hook:
         if self.source is not None:
             register_with(app, self.source().store)
 
+    def on_ready(self, sender: Any = None, **_: Any) -> None:
+        """The main process has made its pool: a thread that it starts now is in no child."""
+        if keeps_ledger(sender.app):
+            self._sweeper = Sweeper(partial(connect, sender.app))
+            self._sweeper.start()
+
     def on_end(self, **_: Any) -> None:
+        sweeper, self._sweeper = self._sweeper, None
+        if sweeper is not None:
+            sweeper.stop()
         self.at_end()
 
 
@@ -72,6 +86,8 @@ def hook_worker(source: Callable[[], AppSource], *, at_end: Callable[[], object]
     # The first is earlier, and not sent by embedded workers; both come after the imports.
     for signal in (signals.celeryd_init, signals.worker_init):
         signal.connect(_hook.on_start, weak=False, dispatch_uid=_UID)
+    signals.worker_ready.connect(_hook.on_ready, weak=False, dispatch_uid=_UID)
+    signals.task_postrun.connect(settle, weak=False, dispatch_uid=_UID)
     for signal in (signals.worker_process_shutdown, signals.worker_shutdown):
         signal.connect(_hook.on_end, weak=False, dispatch_uid=_UID)
     if base.USING_EXECV:

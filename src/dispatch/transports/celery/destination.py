@@ -17,6 +17,7 @@ from dispatch.pool import Drained
 from dispatch.transports._destination import HandOver
 from dispatch.transports._statistics import DestinationStatistics
 from dispatch.transports.celery._brokers import Broker, Way
+from dispatch.transports.celery.ledger import Terms
 from dispatch.transports.celery.publishing import Body, Limits, Ticket, Uncarried, check, encode, message_of
 
 _PUBLISH_NS = 500_000
@@ -39,6 +40,7 @@ class CeleryDestination:
         self._broker = broker
         self._asserted = settings.durability == "asserted"
         self._patience = settings.publish_deadline_ns / 1e9
+        self._terms = _terms(settings)
         self._publish_ns = _PUBLISH_NS
         broker.expect(settings.queue, self._patience, _limits(settings))
         self._outstanding: set[Call] = set()
@@ -158,7 +160,10 @@ class CeleryDestination:
             asserted=self._asserted,
             expires_ns=min((each for each in said if each is not None), default=None),
             headers=headers,
+            terms=None if way.sweeper is None else self._terms,
         )
+        if message.terms is not None and way.sweeper is not None:
+            way.sweeper.start()
         return way.publisher.submit(message, self._patience)
 
     def _outcome(self, call: Call, ticket: Ticket) -> PassedOver | None:
@@ -183,3 +188,12 @@ def _limits(settings: CelerySettings) -> Limits | None:
     if said is None:
         return None
     return Limits(failures=said.failures, open_for=said.open_for_ns / 1e9, max_open=said.max_open_ns / 1e9)
+
+
+def _terms(settings: CelerySettings) -> Terms:
+    said = {
+        "lease_ms": None if settings.lease_ns is None else max(1, settings.lease_ns // 10**6),
+        "remember_ms": None if settings.remember_ns is None else max(1, settings.remember_ns // 10**6),
+        "max_deliveries": settings.max_deliveries,
+    }
+    return Terms(**{name: value for name, value in said.items() if value is not None})

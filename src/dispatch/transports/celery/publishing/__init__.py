@@ -5,6 +5,7 @@ from dispatch.transports.celery.publishing._breaker import Limits as Limits
 from dispatch.transports.celery.publishing._encoding import Body as Body
 from dispatch.transports.celery.publishing._encoding import check as check
 from dispatch.transports.celery.publishing._encoding import encode as encode
+from dispatch.transports.celery.publishing._line import NEVER_TWICE as NEVER_TWICE
 from dispatch.transports.celery.publishing._line import connection as connection
 from dispatch.transports.celery.publishing._line import let_go as let_go
 from dispatch.transports.celery.publishing._lines import load as load
@@ -13,6 +14,7 @@ from dispatch.transports.celery.publishing._publisher import Publisher as Publis
 from dispatch.transports.celery.publishing._ticket import Ticket as Ticket
 
 __all__ = [
+    "NEVER_TWICE",
     "Body",
     "Limits",
     "Publisher",

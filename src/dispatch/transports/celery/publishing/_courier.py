@@ -63,7 +63,7 @@ class Courier:
         cost the connection.
         """
         obstacle = None
-        for special, together in groupby(tickets, lambda ticket: bool(ticket.message.options)):
+        for special, together in groupby(tickets, lambda ticket: ticket.message.goes_alone):
             for each in ([ticket] for ticket in together) if special else (list(together),):
                 obstacle = self._deliver(each) if obstacle is None else _all(each, obstacle)
         return obstacle

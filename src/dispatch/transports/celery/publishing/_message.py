@@ -14,9 +14,11 @@ from kombu.entity import Queue
 from dispatch import telemetry
 from dispatch._call import Call
 from dispatch._clock import ticks, wall, wall_of
+from dispatch._requirements import Durability
 from dispatch.transports.celery._delays import countdown
 from dispatch.transports.celery._durability import DURABILITY_HEADER
 from dispatch.transports.celery._retry_header import RETRY_HEADER, pack
+from dispatch.transports.celery.ledger import NO_STAMP, STAMP_HEADER, Terms
 from dispatch.transports.celery.publishing._encoding import Body
 from dispatch.transports.celery.publishing._producer import Producer
 
@@ -42,8 +44,18 @@ class Message(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Of the Celery task that makes the call, where one does: its id and its root's."""
     options: dict[str, Any]
     """For Celery alone, handed on as they are; when there are any, Celery's own routing has the word."""
+    delay_ns: int
+    """Not before so much has passed."""
+    durability: Durability
+    terms: Terms | None
+    """Those of the ledger, for a call that it is to keep."""
     context: Context | None
     """The caller's, for receivers of Celery's signals: tracers and the like look there."""
+
+    @property
+    def goes_alone(self) -> bool:
+        """What Celery routes itself may name a wrong exchange or queue, which may cost the connection."""
+        return bool(self.options or (self.delay_ns and self.terms is None))
 
     def post(self, producer: Producer) -> None:
         """Have Celery put the message into `producer`, its signals included. Nothing is retried."""
@@ -53,7 +65,7 @@ class Message(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             self.context.run(self._post, producer)
 
     def _post(self, producer: Producer) -> None:
-        if self.options:
+        if self.goes_alone:
             self._apply(producer)
             return
         amqp = producer.app.amqp
@@ -95,6 +107,8 @@ class Message(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             **_UNSHOWN,
             **self.lineage,
             **self.options,
+            # What the ledger keeps is delayed there.
+            **({"countdown": countdown(producer.app, self.delay_ns)} if self.delay_ns and self.terms is None else {}),
         )
 
 
@@ -107,11 +121,16 @@ def message_of(
     asserted: bool,
     expires_ns: int | None,
     headers: dict[str, str],
+    terms: Terms | None = None,
 ) -> Message:
-    """`call` as a message for `queue`. `expires_ns` counts from `delay`; `headers` are the trace's."""
+    """`call` as a message for `queue`. `expires_ns` counts from `delay`; `headers` are the trace's.
+
+    `terms` are those of the broker's ledger, where it has one.
+    """
     options = call.options
     celery = options.celery if options is not None else {}
     delay_ns = _delay_ns(call)
+    kept = terms if call.decision.durability == "durable" or delay_ns else None
     return Message(
         task=call.spec.name,
         id=call.id,
@@ -124,12 +143,16 @@ def message_of(
             **(telemetry.due_in(delay_ns) if delay_ns else {}),
             DURABILITY_HEADER: call.decision.durability,
             **({} if options is None or options.retry is None else {RETRY_HEADER: pack(options.retry)}),
+            **({} if kept is None else {STAMP_HEADER: NO_STAMP}),
             "ignore_result": _ignores_result(call),
             # As a header alone: as a property of the message it would let RabbitMQ drop it without a word.
             **({} if expires_ns is None else {"expires": _date(call, expires_ns)}),
         },
         lineage=_lineage(app),
-        options={**celery, "countdown": countdown(app, delay_ns)} if delay_ns else celery,
+        options=celery,
+        delay_ns=delay_ns,
+        durability=call.decision.durability,
+        terms=kept,
         context=call.context,
     )
 

@@ -146,7 +146,7 @@ class RabbitMQLine:
 
     def _prepare(self, message: Message) -> None:
         queue = message.queue
-        if not message.options.get("countdown") or queue is None or queue in self._delays:
+        if not message.delay_ns or queue is None or queue in self._delays:
             return
         make_ready(self._connection, self._app, queue)
         self._delays.add(queue)

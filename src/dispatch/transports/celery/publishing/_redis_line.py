@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import sys
+from math import ceil
 from typing import Any
 
+import msgspec
 from celery import Celery
 from kombu.exceptions import BatchPublishError
-from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis import Redis
+from redis.exceptions import (
+    BusyLoadingError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
+from dispatch.transports.celery.ledger import Command, Entry, Ledger, Terms
 from dispatch.transports.celery.publishing._answer import ACCEPTED, Answer, refused, takes_nothing, told, unknown
 from dispatch.transports.celery.publishing._line import NEVER_TWICE, connection, let_go
 from dispatch.transports.celery.publishing._message import Message
 from dispatch.transports.celery.publishing._producer import Producer
 from dispatch.transports.celery.publishing._proof import Proof, not_asked, of_redis
 
+_UNTAUGHT = refused("Redis has forgotten a script")
 _UNBOUND = "no queue is bound to the exchange, and Redis would drop the message without a word"
 
 
@@ -40,7 +52,8 @@ class RedisLine:
         self._batch: Any = self._producer.batch(max_size=sys.maxsize)
         # For as long as the line lasts: entering makes a new Redis client, which costs as much as publishing.
         self._batch.__enter__()
-        self._counts: list[int] = []
+        self._ledger = Ledger(Redis(connection_pool=self._channel.pool), prefix=self._channel.global_keyprefix)
+        self._posted: list[list[Command]] = []
         self._lost = Answer("unknown")
         self._proof: Proof | None = None
         self._declared: set[str] = set()
@@ -67,28 +80,33 @@ class RedisLine:
         return self._proof
 
     def post(self, message: Message) -> None:
-        before = len(self._commands())
+        stack = self._commands()
+        before = len(stack)
         try:
             message.post(self._producer)
+            commands = [arguments for arguments, _ in self._commands()[before:]]
+            self._posted.append(commands if message.terms is None else self._kept(message, message.terms, commands))
         except BaseException as error:
             # A batch of kombu's that failed once takes nothing any more.
             self.broken = self.broken or isinstance(error, BatchPublishError)
-            del self._commands()[before:]
             raise
-        self._counts.append(len(self._commands()) - before)
+        finally:
+            del self._commands()[before:]
 
     def exchange(self) -> list[Answer]:
-        counts, self._counts = self._counts, []
-        commands = [arguments for arguments, _ in self._commands()]
-        if not commands:
-            return [refused(_UNBOUND) for _ in counts]
+        posted, self._posted = self._posted, []
+        if not any(posted):
+            return [refused(_UNBOUND) for _ in posted]
         self._batch.state.session.pipeline.reset()
-        try:
-            self._socket.send_packed_command(self._socket.pack_commands(commands), check_health=False)
-        except (RedisError, OSError) as error:
-            self.broken = True
-            return [unknown(error) if count else refused(_UNBOUND) for count in counts]
-        return [self._heard(count) for count in counts]
+        answers = self._sent(posted)
+        untaught = [place for place, answer in enumerate(answers) if answer is _UNTAUGHT]
+        if untaught:
+            # Nothing of these was done. The first of them brings the script along.
+            again = [posted[place] for place in untaught]
+            heard = self._sent([[self._ledger.lesson()], *again])[1:]
+            for place, answer in zip(untaught, heard, strict=True):
+                answers[place] = answer
+        return answers
 
     def close(self) -> None:
         self.drop()
@@ -104,6 +122,33 @@ class RedisLine:
         commands: list[Any] = [] if session is None else session.pipeline.command_stack
         return commands
 
+    def _kept(self, message: Message, terms: Terms, commands: list[Command]) -> list[Command]:
+        """The commands, with the ledger's in the place of kombu's push: entry and message, or neither."""
+        pushes = [command for command in commands if command[0] == "LPUSH"]
+        if len(pushes) != 1:
+            raise ValueError(f"a call that is to be kept goes into one queue, and this one into {len(pushes)}")
+        _, key, text = pushes[0]
+        entry = Entry(
+            id=message.id,
+            task=message.task,
+            list_key=str(key),
+            message=str(text),
+            durability=message.durability,
+            delay_ms=ceil(message.delay_ns / 1e6),
+            **msgspec.structs.asdict(terms),
+        )
+        return [self._ledger.entering(entry), *(command for command in commands if command is not pushes[0])]
+
+    def _sent(self, posted: list[list[Command]]) -> list[Answer]:
+        """Send them in one go, and hear the answer to each."""
+        commands = [command for each in posted for command in each]
+        try:
+            self._socket.send_packed_command(self._socket.pack_commands(commands), check_health=False)
+        except (RedisError, OSError) as error:
+            self.broken = True
+            return [unknown(error) if each else refused(_UNBOUND) for each in posted]
+        return [self._heard(len(each)) for each in posted]
+
     def _heard(self, count: int) -> Answer:
         """The answer to one message: that to its first command. Each of its others is read too, and only counts
         for the connection."""
@@ -117,6 +162,8 @@ class RedisLine:
             return self._lost
         try:
             self._socket.read_response()
+        except NoScriptError:
+            return _UNTAUGHT
         except (OutOfMemoryError, ReadOnlyError) as error:
             return takes_nothing(error)
         except ResponseError as error:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Any
 
 from celery import Celery
 from celery.app.task import X_DEATH_HEADERS, get_actual_ignore_result
-from celery.exceptions import Reject, TaskPredicate
+from celery.exceptions import Ignore, Reject, Retry, TaskPredicate
 from celery.utils.log import get_logger
 from celery.utils.time import maybe_iso8601, maybe_make_aware
 from kombu.exceptions import OperationalError
@@ -21,6 +22,8 @@ from dispatch.transports.celery._delays import countdown, make_ready, queue_of
 from dispatch.transports.celery._durability import durability_of
 from dispatch.transports.celery._retry_header import retry_of
 from dispatch.transports.celery.publishing import connection, let_go
+from dispatch.transports.celery.worker._claims import claims_of
+from dispatch.transports.celery.worker._delivery import DELIVERY, delivery_of
 
 TAKEN = "dispatch-taken"
 """In the request: the `ticks` at which the worker gave the call to its pool. Never leaves the machine."""
@@ -28,7 +31,7 @@ TAKEN = "dispatch-taken"
 ENCODED_AS = "dispatch-encoded-as"
 """In the request: the content type of the arguments. As local as the other."""
 
-_OF_THIS_DELIVERY = frozenset({TAKEN, ENCODED_AS, "x-delivery-count", *X_DEATH_HEADERS})
+_OF_THIS_DELIVERY = frozenset({TAKEN, ENCODED_AS, DELIVERY, "x-delivery-count", *X_DEATH_HEADERS})
 """Headers that say something about one message, and nothing about the next one."""
 
 _PATIENCE = 10.0
@@ -56,6 +59,11 @@ def attempt_again(task: Any, spec: TaskSpec, error: BaseException, *, at_least_n
         raise task.retry(**told)
     if _expires_within(task.app, request, told["countdown"]):
         return  # with its own error, which says more than that it has expired
+    if delivery_of(request) is not None:
+        pause = told["countdown"]
+        if claims_of(task.app).again(request, ceil(pause_ns / 1e6), telemetry.due_in(pause_ns)):
+            raise Retry(exc=error, when=pause)
+        raise Ignore("its lease ran out, and it runs elsewhere")
     try:
         again = _published(task, request, pause_ns, told)
     except Exception as refused:  # noqa: BLE001 - receivers of Celery's signals may raise anything

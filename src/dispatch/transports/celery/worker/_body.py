@@ -9,7 +9,7 @@ from typing import Any
 from billiard.common import terminate_handler_fired
 from celery.app.task import get_actual_ignore_result
 from celery.backends.base import BaseKeyValueStoreBackend
-from celery.exceptions import WorkerShutdown, WorkerTerminate
+from celery.exceptions import Retry, WorkerShutdown, WorkerTerminate
 
 from dispatch import telemetry
 from dispatch._clock import ticks
@@ -21,6 +21,8 @@ from dispatch.transports.celery._broker_kind import messaging_system
 from dispatch.transports.celery._delays import queue_of
 from dispatch.transports.celery._durability import durability_of
 from dispatch.transports.celery.worker._attempt import TAKEN, attempt_again
+from dispatch.transports.celery.worker._claims import claims_of
+from dispatch.transports.celery.worker._delivery import delivery_of
 from dispatch.transports.celery.worker._loop import run_on_loop
 from dispatch.transports.celery.worker._timeout import without_soft_limit
 
@@ -43,15 +45,29 @@ def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any
     request = task.request
     if request.called_directly:
         return _handed_on(spec, _executed(spec, args, kwargs))
+    claims = None if request.is_eager or delivery_of(request) is None else claims_of(task.app)
+    if claims is not None:
+        claims.begin(task, request)
     execution = None if request.is_eager else _processing(task, request)
     outcome = _executed(spec, args, kwargs)
+    if claims is not None and isinstance(outcome, Failure) and isinstance(outcome.error, Retry):
+        outcome = Failure(_past_the_ledger(spec), outcome.traceback)
     if not (request.is_eager or get_actual_ignore_result(task, request)):
         outcome = _storable(task, spec, outcome)
     if execution is not None:
         execution.end(outcome)
     if isinstance(outcome, Failure) and not _ends_the_worker(outcome.error):
         attempt_again(task, spec, outcome.error)
+        if claims is not None:
+            claims.failed(request.id, outcome)
     return _handed_on(spec, outcome)
+
+
+def _past_the_ledger(spec: TaskSpec) -> CallFailed:
+    return CallFailed(
+        f"{spec.name} asked Celery to retry it, and on Redis a durable call is kept in dispatch's ledger, where "
+        "Celery's message counts for nothing: declare the task with retry=dispatch.Retry(…), and let it raise"
+    )
 
 
 def _executed(spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:

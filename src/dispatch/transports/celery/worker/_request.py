@@ -1,7 +1,8 @@
 """A call in a worker, acknowledged by its own durability.
 
 Ephemeral: acknowledged before it runs, so that nobody runs it a second time. Durable: acknowledged once it has
-settled, and given back to the broker when its process dies.
+settled, and given back to the broker when its process dies; on Redis acknowledged before it runs as well, for there
+the ledger keeps it.
 
 Imported by Celery in workers, by name. Celery derives a class from ours for each task, "optimized" by two methods
 of its own that would replace these; `__init_subclass__` takes them out again.
@@ -12,6 +13,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+import msgspec
 from billiard.einfo import ExceptionWithTraceback
 from celery import signals, states
 from celery.app.trace import TraceInfo
@@ -22,11 +24,15 @@ from celery.worker.request import Request
 from celery.worker.state import task_ready
 
 from dispatch._clock import ticks
+from dispatch._outcome import Failure
 from dispatch._registry import registry
 from dispatch._requirements import Durability
 from dispatch.errors import WorkerDied
 from dispatch.transports.celery._durability import durability_of
+from dispatch.transports.celery._redis import keeps_ledger
 from dispatch.transports.celery.worker._attempt import ENCODED_AS, TAKEN, attempt_again
+from dispatch.transports.celery.worker._claims import claims_of
+from dispatch.transports.celery.worker._delivery import DELIVERY, delivery
 from dispatch.transports.celery.worker._timeout import timed_out
 
 logger = get_logger(__name__)  # Celery's own, so that these lines stand beside its others in the worker's log
@@ -60,7 +66,10 @@ class DispatchRequest(Request):  # type: ignore[misc]
         Raises `TaskRevokedError`, Celery's word for "not to be run": also when the acknowledgement did not get
         through, for then the broker delivers the call again, and running it now as well would be one too many.
         """
-        if self.durability == "ephemeral" and not self.acknowledged and not self.revoked():
+        kept = self.durability == "durable" and keeps_ledger(self._app)
+        if kept:
+            self._request_dict[DELIVERY] = msgspec.structs.astuple(delivery(self._app, self._message))
+        if (kept or self.durability == "ephemeral") and not self.acknowledged and not self.revoked():
             # At once, by the message's own method: `self.acknowledge` only asks the event loop to do it later,
             # which in the solo pool is after the task has run.
             self._message.ack_log_error(logger, self._connection_errors)
@@ -84,7 +93,10 @@ class DispatchRequest(Request):  # type: ignore[misc]
         """
         if isinstance(_bare(exc_info), TimeLimitExceeded) and self._attempted_again:
             return None
-        if self.durability == "durable" or not self._lost(exc_info) or self._success_was_stored():
+        lost = self._lost(exc_info)
+        if lost:
+            claims_of(self._app).lapse(self._context)
+        if self.durability == "durable" or not lost or self._success_was_stored():
             return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
         return self._answer_lost(exc_info)
 
@@ -92,6 +104,15 @@ class DispatchRequest(Request):  # type: ignore[misc]
         """As Celery; but a call whose attempt had to be ended is attempted again, if its `retry` says so."""
         if soft or state.should_terminate or not self._attempted_again:
             super().on_timeout(soft, timeout)
+            spec = registry.get(self._type)
+            if spec is not None and not soft and not state.should_terminate:
+                claims_of(self._app).bury(self._context, Failure(timed_out(spec)))
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:  # noqa: FBT001 - Celery's signature
+        """As Celery; and the ledger hears of it, or it would bring the call again."""
+        super()._announce_revoked(reason, terminated, signum, expired)
+        if self.durability == "durable" and keeps_ledger(self._app):
+            claims_of(self._app).discard(self._context, reason)
 
     @cached_property
     def _attempted_again(self) -> bool:

@@ -1,0 +1,194 @@
+"""What this process has claimed in the ledger: asked for before a durable call runs, answered for once it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from threading import Event
+from time import monotonic
+from typing import Any
+
+from celery import Celery, states
+from celery.exceptions import Ignore
+from celery.utils.log import get_logger
+
+from dispatch._fork import renew_in_child
+from dispatch._outcome import Failure
+from dispatch._turn import Turn
+from dispatch.transports.celery._redis import connect
+from dispatch.transports.celery.ledger import Claim, Dropped, Ledger, Renewer, Verdict, next_attempt
+from dispatch.transports.celery.worker._delivery import Delivery, delivery_of, entry_of, trace_id
+
+_PATIENCE = 60.0
+_PAUSE = 0.5
+"""Seconds for which a worker asks a ledger that does not answer, and between two questions."""
+
+_pause = Event()
+"""Nobody sets it: it waits as greenlets and threads do."""
+
+logger = get_logger(__name__)  # Celery's own, so that these lines stand beside its others in the worker's log
+
+
+@dataclass
+class _Held:
+    claim: Claim
+    trace_id: str
+    failure: Failure | None = None
+    ended: bool = False
+    """Its entry speaks of something else already: of the next attempt."""
+
+
+class Claims:
+    """One process's side of the ledger of one app."""
+
+    def __init__(self, app: Celery) -> None:
+        self._connect = partial(connect, app)
+        self._ledger: Ledger | None = None
+        self._renewer = Renewer(self._connect)
+        self._held: dict[str, _Held] = {}
+
+    @property
+    def ledger(self) -> Ledger:
+        made = self._ledger
+        if made is None:
+            made = self._ledger = self._connect()
+        return made
+
+    def begin(self, task: Any, request: Any) -> None:
+        """Claim the call of this request, and renew the claim from now on.
+
+        Raises Celery's `Ignore` when it is not to be run: it has ended, somebody else runs it, or the ledger cannot
+        be asked for so long that the sweep had better bring the call again.
+        """
+        delivery = delivery_of(request)
+        if delivery is None:
+            return
+        attempt = request.retries + 1
+        verdict = self._claimed(task, request, attempt, delivery)
+        if isinstance(verdict, Dropped):
+            logger.info("Task %s[%s] is not run: %s", task.name, request.id, _WHY[verdict.why])
+            raise Ignore(_WHY[verdict.why])
+        self._held[request.id] = _Held(verdict, trace_id(request))
+        self._renewer.hold(verdict)
+
+    def _claimed(self, task: Any, request: Any, attempt: int, delivery: Delivery) -> Verdict:
+        until = monotonic() + _PATIENCE
+        while True:
+            try:
+                return self.ledger.claim(
+                    request.id, attempt, delivery.owner, partial(entry_of, task, request, delivery)
+                )
+            except Exception as error:
+                logger.warning("Task %s[%s]: the ledger cannot be asked: %r", task.name, request.id, error)
+                if monotonic() > until:
+                    raise Ignore(f"the ledger cannot be asked: {error!r}") from error
+            _pause.wait(_PAUSE)
+
+    def failed(self, call_id: str, failure: Failure) -> None:
+        """How a call that is held has ended, for its dead letter."""
+        held = self._held.get(call_id)
+        if held is not None:
+            held.failure = failure
+
+    def again(self, request: Any, delay_ms: int, headers: dict[str, str]) -> bool:
+        """End this attempt and have the next one published when it is due. False: somebody else has the call."""
+        held = self._held.get(request.id)
+        claim = _foreign(request) if held is None else held.claim
+        if claim is None:
+            return False
+        if held is not None:
+            self._renewer.let_go(held.claim)
+            held.ended = True
+        try:
+            text, list_key = self.ledger.message(request.id)
+        except KeyError:
+            return False
+        return self.ledger.again(claim, next_attempt(text, claim.attempt, headers), list_key, delay_ms=delay_ms)
+
+    def end(self, call_id: str, state: str | None) -> None:
+        """The result is stored: settle what is held, or bury it. Without a state, its lease is left to run out."""
+        held = self._held.pop(call_id, None)
+        if held is None or held.ended:
+            return
+        self._renewer.let_go(held.claim)
+        if state is None:
+            return
+        kept = (
+            self._bury(held.claim, held.trace_id, held.failure)
+            if state == states.FAILURE
+            else self._settle(held.claim, state)
+        )
+        if not kept:
+            logger.warning("Task %s: its lease ran out while it ran; it runs, or has run, elsewhere too", call_id)
+
+    def lapse(self, request: Any) -> None:
+        """The process of this worker that ran the call is dead: let it run again at once."""
+        claim = _foreign(request)
+        if claim is not None:
+            self._tell(lambda: self.ledger.lapse(claim))
+
+    def bury(self, request: Any, failure: Failure) -> None:
+        """The same for a call whose process was ended by this one."""
+        claim = _foreign(request)
+        if claim is not None:
+            self._tell(lambda: self._bury(claim, trace_id(request), failure))
+
+    def discard(self, request: Any, reason: str) -> None:
+        """Celery has thrown the message away: the ledger must not bring the call again."""
+        self._tell(lambda: self.ledger.discard(request.id, request.retries + 1, reason))
+
+    def _tell(self, say: Callable[[], object]) -> None:
+        """From the worker's main process, where an error would end more than one call."""
+        try:
+            say()
+        except Exception as error:  # noqa: BLE001 - see above; at worst the call is run once more
+            logger.warning("the ledger could not be told: %r", error)
+
+    def _settle(self, claim: Claim, state: str) -> bool:
+        return self.ledger.settle(claim, "done" if state == states.SUCCESS else state.lower())
+
+    def _bury(self, claim: Claim, trace_id: str, failure: Failure | None) -> bool:
+        error, traceback = ("its error is not known", "") if failure is None else failure.told()
+        return self.ledger.bury(claim, error=error, traceback=traceback, trace_id=trace_id)
+
+
+def _foreign(request: Any) -> Claim | None:
+    """The claim that another process of this worker has, or had, on the call of a request."""
+    delivery = delivery_of(request)
+    return None if delivery is None else Claim(request.id, delivery.owner, request.retries + 1, 0, 0)
+
+
+_WHY = {
+    "settled": "it has ended already",
+    "running": "another worker runs it",
+    "older": "a further attempt was made since",
+    "early": "this attempt is not due yet",
+    "dead": "it was claimed too often, and is a dead letter now",
+}
+_turn = Turn()
+_claims: dict[int, Claims] = {}
+
+
+def claims_of(app: Celery) -> Claims:
+    """Those of this process; made when they are first asked for."""
+    made = _claims.get(id(app))
+    if made is None:
+        with _turn.lock:
+            made = _claims.setdefault(id(app), Claims(app))
+    return made
+
+
+def _forget() -> None:
+    # A child has claimed nothing, and has connections of its own.
+    _claims.clear()
+
+
+renew_in_child(_forget)
+
+
+def settle(task: Any, task_id: str, state: str | None = None, **_: Any) -> None:
+    """For Celery's `task_postrun`: the body has ended and its result is stored."""
+    claims = _claims.get(id(task.app))
+    if claims is not None:
+        claims.end(task_id, state)
