@@ -21,6 +21,7 @@ from dispatch._registry import TaskSpec
 from dispatch._requirements import Durability, Requirements
 from dispatch.errors import PassedOver
 from dispatch.policy import CelerySettings
+from dispatch.pool import Drained
 from dispatch.transports import HandOver, Pending
 from dispatch.transports.celery._brokers import Broker
 from dispatch.transports.celery.destination import CeleryDestination
@@ -142,6 +143,10 @@ class Caller:
         """As many callers, each in a thread of its own."""
         return self.send_all([self.call(*args, **kwargs) for _ in range(number)], threads=number)
 
+    def close(self, grace: float = 5.0) -> Drained:
+        """As a shutdown does it."""
+        return self.destination.close(grace, lambda call: False)
+
     @property
     def publisher(self) -> Any:
         return self.broker.way().publisher
@@ -160,7 +165,7 @@ def calling(url: str, **options: Any) -> Iterator[Caller]:
         yield caller
         thread = caller.thread
     finally:
-        caller.destination.close(5.0)
+        caller.close()
         if thread is not None:
             thread.join(5.0)
 

@@ -137,7 +137,7 @@ def test_a_closed_publisher_ends_at_once_with_its_breaker_open(closed_port):
         eventually(lambda: caller.brew("blue").why == "breaker_open")
         thread = caller.thread
         started = time.monotonic()
-        caller.destination.close(30.0)
+        caller.close(30.0)
 
         assert not thread.is_alive()
         assert time.monotonic() - started < 20

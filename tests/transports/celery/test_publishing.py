@@ -270,11 +270,11 @@ def test_what_waits_when_the_publisher_is_closed_is_sent(caller):
     caller.brew("warm")
     begun = [caller.begin(caller.call(each)) for each in range(50)]
 
-    assert 0 == caller.destination.close(5.0).left
+    assert 0 == caller.close().left
     assert [None] * 50 == [caller.end(*each) for each in begun]
     assert 51 == waiting(caller.url, caller.queue)
     assert "refused" == caller.brew("late").why
-    assert 0 == caller.destination.close(5.0).left
+    assert 0 == caller.close().left
 
 
 def test_a_publisher_that_nobody_holds_ends_its_thread(redis_url):
