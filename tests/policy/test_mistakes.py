@@ -131,9 +131,6 @@ TABLE = [
     ),
     (celery("breaker: {«failurs»: 5}"), "unknown-key", "Did you mean `failures`?"),
     (celery("«require»: fsync"), "not-available", "the broker's own settings"),
-    (celery("«lease»: 30s"), "not-available", "remove it"),
-    (celery("«remember»: 1d"), "not-available", "remove it"),
-    (celery("«max_deliveries»: 5"), "not-available", "remove it"),
     (
         changed("defaults:", "  disk: {transport: «spool», forward_to: queue, max_bytes: 1GiB}\ndefaults:"),
         "not-available",
