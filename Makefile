@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test faults lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ demo: $(STAMP) ## index the standard library's sources over both paths, and show
 
 test: $(STAMP) ## run the tests; needs nothing on the machine
 	$(BIN)/python -m pytest
+
+faults: $(STAMP) ## kill, cut and starve in earnest: the tests of tests/faults with all their rounds
+	FAULTS=whole $(BIN)/python -m pytest -s tests/faults
 
 lint: $(STAMP) ## style, types, floors
 	$(BIN)/ruff check .

@@ -19,7 +19,6 @@ _KEYS: dict[tuple[str, str], str] = {
     ("local", "max_bytes"): "Until then remove it; `capacity` bounds the number of calls that wait.",
     ("local", "max_tasks_per_child"): "Until then remove it.",
     ("local", "max_memory_per_child"): "Until then remove it.",
-    ("celery", "breaker"): "Until then remove it; `publish_deadline` bounds what a mute broker costs each call.",
     ("celery", "require"): "Until then remove it, and see to the broker's own settings.",
     ("celery", "lease"): "Until then remove it.",
     ("celery", "remember"): "Until then remove it.",

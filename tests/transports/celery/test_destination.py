@@ -200,7 +200,7 @@ def test_a_call_is_not_made_slower_by_being_refused(caller):
     assert "refused" == caller.brew("first").why
     started = time.monotonic()
     for _ in range(20):
-        assert "refused" == caller.brew("blue").why
+        assert caller.brew("blue").why in ("refused", "breaker_open")
     assert time.monotonic() - started < 5
 
 

@@ -9,6 +9,7 @@ import pytest
 from callers import Caller
 from dispatch._flag import Flag
 from dispatch.transports.celery.publishing._answer import ACCEPTED, Answer, refused
+from dispatch.transports.celery.publishing._breaker import Breaker, Limits
 from dispatch.transports.celery.publishing._courier import Courier
 from dispatch.transports.celery.publishing._encoding import encode
 from dispatch.transports.celery.publishing._message import message_of
@@ -94,7 +95,7 @@ def over(*wires):
             raise wire
         return wire
 
-    return Courier(lambda: connect, {"tea"})
+    return Courier(lambda: connect, {"tea"}, Breaker(Limits()))
 
 
 def answered(each):

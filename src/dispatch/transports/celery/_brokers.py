@@ -14,7 +14,7 @@ from dispatch._log import logger
 from dispatch._turn import Turn
 from dispatch.errors import NotConfigured
 from dispatch.transports.celery._broker_kind import messaging_system
-from dispatch.transports.celery.publishing import Publisher, load
+from dispatch.transports.celery.publishing import Limits, Publisher, load
 
 _SECONDS = 2.0
 """The bound of every wait where no destination has said another: the publish deadline that policies have by default."""
@@ -45,12 +45,16 @@ class Broker:
         self._way: Way | None = None
         self._closed = False
         self._seconds = 0.0
+        self._limits: Limits | None = None
         self._queues: set[str | None] = set()
         self._said: set[str] = set()
 
-    def expect(self, queue: str | None, seconds: float) -> None:
-        """A destination announces its queue, `None` for the app's default, and how long its callers wait."""
+    def expect(self, queue: str | None, seconds: float, limits: Limits | None = None) -> None:
+        """A destination announces its queue, `None` for the app's default, how long its callers wait, and when the
+        breaker is to open."""
         self._queues.add(queue)
+        if limits is not None:
+            self._limits = limits if self._limits is None else self._limits.stricter(limits)
         self._seconds = max(self._seconds, seconds)
         if self._way is not None:
             self._way.publisher.queues.add(queue or self._way.default_queue)
@@ -90,7 +94,7 @@ class Broker:
         default_queue: str = app.conf.task_default_queue
         accepted = frozenset(_content_types(app.conf.accept_content))
         # Not a closure over this broker: the publisher's thread would keep it, and itself, alive for ever.
-        publisher = Publisher(partial(load, app, self._seconds or _SECONDS))
+        publisher = Publisher(partial(load, app, self._seconds or _SECONDS), self._limits)
         way = Way(app, publisher, messaging_system(app), default_queue, accepted)
         way.publisher.queues.update(queue or default_queue for queue in self._queues)
         with _turn.lock:

@@ -15,7 +15,7 @@ from dispatch.policy import CelerySettings
 from dispatch.pool import Drained
 from dispatch.transports._destination import HandOver
 from dispatch.transports.celery._brokers import Broker, Way
-from dispatch.transports.celery.publishing import Body, Ticket, Uncarried, check, encode, message_of
+from dispatch.transports.celery.publishing import Body, Limits, Ticket, Uncarried, check, encode, message_of
 
 _PUBLISH_NS = 500_000
 _PICKUP_NS = 1_500_000
@@ -38,7 +38,7 @@ class CeleryDestination:
         self._asserted = settings.durability == "asserted"
         self._patience = settings.publish_deadline_ns / 1e9
         self._publish_ns = _PUBLISH_NS
-        broker.expect(settings.queue, self._patience)
+        broker.expect(settings.queue, self._patience, _limits(settings))
 
     # ---- asked while deciding
 
@@ -53,6 +53,9 @@ class CeleryDestination:
         way = self._way()
         if isinstance(way, PassedOver):
             return way
+        obstacle = way.publisher.obstacle()
+        if obstacle is not None:
+            return PassedOver(self.name, "breaker_open", f"the broker is left alone for a while: {obstacle}")
         if durability == "ephemeral" or self._asserted:
             return None
         proof = way.publisher.proof(self._settings.queue or way.default_queue)
@@ -158,3 +161,10 @@ class CeleryDestination:
     def _not_durable(self, detail: str) -> PassedOver:
         self._broker.warn_once(detail)
         return PassedOver(self.name, "not_durable", detail)
+
+
+def _limits(settings: CelerySettings) -> Limits | None:
+    said = settings.breaker
+    if said is None:
+        return None
+    return Limits(failures=said.failures, open_for=said.open_for_ns / 1e9, max_open=said.max_open_ns / 1e9)

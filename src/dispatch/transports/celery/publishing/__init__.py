@@ -1,5 +1,6 @@
 """From a call to a broker's answer: encoding, messages, and the one thread that speaks to the broker."""
 
+from dispatch.transports.celery.publishing._breaker import Limits as Limits
 from dispatch.transports.celery.publishing._encoding import Body as Body
 from dispatch.transports.celery.publishing._encoding import Uncarried as Uncarried
 from dispatch.transports.celery.publishing._encoding import check as check
@@ -9,4 +10,4 @@ from dispatch.transports.celery.publishing._message import message_of as message
 from dispatch.transports.celery.publishing._publisher import Publisher as Publisher
 from dispatch.transports.celery.publishing._ticket import Ticket as Ticket
 
-__all__ = ["Body", "Publisher", "Ticket", "Uncarried", "check", "encode", "load", "message_of"]
+__all__ = ["Body", "Limits", "Publisher", "Ticket", "Uncarried", "check", "encode", "load", "message_of"]

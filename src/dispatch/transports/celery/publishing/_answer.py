@@ -8,15 +8,17 @@ import msgspec
 
 from dispatch.errors import PassedOver
 
-Verdict: TypeAlias = Literal["accepted", "refused", "unknown", "not_durable"]
+Verdict: TypeAlias = Literal["accepted", "refused", "unknown", "not_durable", "breaker_open"]
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """`unknown` alone means that the message may run all the same; after `refused` and `not_durable` it will not."""
+    """`unknown` alone means that the message may run all the same; after every other but `accepted` it will not."""
 
     verdict: Verdict
     detail: str = ""
     """The fact behind it, in a sentence."""
+    everybodys: bool = False
+    """The broker would have given it to any message: it is short of memory, read-only, starting."""
 
     def passed(self, destination: str) -> PassedOver | None:
         """The same, in the words of a decision; `None` when the broker has the message."""
@@ -30,6 +32,11 @@ ACCEPTED = Answer("accepted")
 
 def refused(reason: BaseException | str) -> Answer:
     return Answer("refused", reason if isinstance(reason, str) else f"the broker refused: {told(reason)}")
+
+
+def takes_nothing(reason: BaseException | str) -> Answer:
+    """Refused, and so would any other message be."""
+    return msgspec.structs.replace(refused(reason), everybodys=True)
 
 
 def unknown(error: BaseException) -> Answer:

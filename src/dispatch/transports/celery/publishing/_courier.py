@@ -7,6 +7,7 @@ from contextlib import suppress
 from itertools import groupby
 
 from dispatch.transports.celery.publishing._answer import Answer, refused, told, unknown
+from dispatch.transports.celery.publishing._breaker import Breaker
 from dispatch.transports.celery.publishing._line import Connect, Line
 from dispatch.transports.celery.publishing._proof import NO_QUEUE, Proof, not_described
 from dispatch.transports.celery.publishing._ticket import Ticket
@@ -19,11 +20,12 @@ class Courier:
     declaring queues. So a failure there is a refusal, and a line found dead there is replaced on the spot.
     """
 
-    def __init__(self, load: Callable[[], Connect], queues: Iterable[str]) -> None:
+    def __init__(self, load: Callable[[], Connect], queues: Iterable[str], breaker: Breaker) -> None:
         """`load` returns what opens a line. `queues` are asked about as soon as one is open; they may grow."""
         self._load = load
         self._connect: Connect | None = None
         self._queues = queues
+        self._breaker = breaker
         self._line: Line | None = None
         self.proofs: dict[str, Proof] = {}
         """The last answer for each queue; read by other threads."""
@@ -36,12 +38,23 @@ class Courier:
     def open(self) -> Answer | None:
         """Have a line ready, and ask what the broker keeps. What is in the way, when that fails."""
         line, obstacle = self._stand(())
-        return obstacle if line is None else None
+        if line is not None:
+            return None
+        self._breaker.failed(obstacle.detail)
+        return obstacle
 
     def reconsider(self) -> Answer | None:
         """Ask the broker again, over a new line: what it lacked it may have by now."""
         self._drop()
         return self.open()
+
+    def probe(self) -> None:
+        """Try to reach a broker that is left alone, and let everybody through when it answers."""
+        line, obstacle = self._stand(())
+        if line is None:
+            self._breaker.open(obstacle.detail)
+        else:
+            self._breaker.close()
 
     def deliver(self, tickets: Sequence[Ticket]) -> Answer | None:
         """Send the messages that nobody has withdrawn, and answer each. What is in the way, when none can be sent.
@@ -73,17 +86,36 @@ class Courier:
     def _deliver(self, tickets: Sequence[Ticket]) -> Answer | None:
         line, obstacle = self._stand({each.message.queue for each in tickets if each.message.queue is not None})
         if line is None:
+            self._breaker.failed(obstacle.detail)
             return _all(tickets, obstacle)
         posted = [ticket for ticket in tickets if self._posted(line, ticket)]
         try:
             answers = line.exchange()
         except Exception as error:  # noqa: BLE001 - a driver that stumbles over what a server says
             answers, line.broken = [unknown(error)] * len(posted), True
-        if line.broken:
-            self._drop()
+        self._learn(answers)
         for ticket, answer in zip(posted, answers, strict=True):
             ticket.settle(answer)
+        if line.broken:
+            self._drop()
+            return self._ping()
         return None
+
+    def _learn(self, answers: Sequence[Answer]) -> None:
+        if any(answer.verdict == "accepted" for answer in answers):
+            self._breaker.accepted()
+            return
+        why = next((answer.detail for answer in answers if answer.everybodys), None)
+        if why is not None:
+            self._breaker.failed(why)
+
+    def _ping(self) -> Answer | None:
+        """After a lost exchange: was it this process that was late, or is the broker gone?"""
+        line, obstacle = self._stand(())
+        if line is not None:
+            return None
+        self._breaker.open(obstacle.detail)
+        return obstacle
 
     def _stand(self, queues: Iterable[str]) -> tuple[Line | None, Answer]:
         """A line that stands, with these queues and all that are looked after asked for; or what is in the way."""

@@ -14,6 +14,7 @@ from dispatch._flag import Flag
 from dispatch._log import logger
 from dispatch._turn import Turn
 from dispatch.transports.celery.publishing._answer import Answer, refused
+from dispatch.transports.celery.publishing._breaker import Breaker, Limits
 from dispatch.transports.celery.publishing._courier import Courier
 from dispatch.transports.celery.publishing._line import Connect
 from dispatch.transports.celery.publishing._message import Message
@@ -41,9 +42,13 @@ class Publisher:
     The thread starts with the first message, or with `warm`. It is a daemon: `close` gives it time to finish.
     """
 
-    def __init__(self, load: Callable[[], Connect]) -> None:
-        """`load` imports what is needed and returns what opens a line; both are called on the publisher's thread."""
+    def __init__(self, load: Callable[[], Connect], limits: Limits | None = None) -> None:
+        """`load` imports what is needed and returns what opens a line; both are called on the publisher's thread.
+
+        `limits` are the breaker's.
+        """
         self._load = load
+        self._limits = limits or Limits()
         self.queues: set[str] = set()
         """Looked after from the moment a line is open; others are when the first message for them comes."""
         self._begin()
@@ -72,15 +77,18 @@ class Publisher:
             self._post(crew, Courier.reconsider)
         return proof
 
+    def obstacle(self) -> str | None:
+        """Why nothing is sent just now: the breaker is open. Answers at once."""
+        return self._crew().breaker.obstacle
+
     def close(self, grace: float) -> int:
         """Take nothing new, send what waits, end the thread, within `grace` seconds. How many are left."""
         crew = self._crew()
         with _turn.lock:
-            crew.closed = True
             thread, crew.thread = crew.thread, None
+        crew.end()
         if thread is None:
             return 0
-        crew.mail.put(None)
         thread.join(grace)
         return crew.mail.qsize() if thread.is_alive() else 0
 
@@ -91,12 +99,13 @@ class Publisher:
 
     def __del__(self) -> None:
         # Nobody can hand anything in any more, and the thread would wait for it for ever.
-        self._crew_.mail.put(None)
+        self._crew_.end()
 
     # ---- within
 
     def _begin(self) -> None:
-        self._crew_ = _Crew(Courier(self._load, self.queues))
+        breaker = Breaker(self._limits)
+        self._crew_ = _Crew(Courier(self._load, self.queues, breaker), breaker)
 
     def _crew(self) -> _Crew:
         if self._crew_.pid != os.getpid():  # a fork that ran no hooks
@@ -108,16 +117,21 @@ class Publisher:
             errand.settle(_SHUT_DOWN)
             return
         crew.mail.put(errand)
+        if crew.breaker.obstacle is not None:
+            crew.stir.set()
 
 
 class _Crew:
     """The thread and what belongs to it; a forked child, where the thread is gone, gets another."""
 
-    def __init__(self, courier: Courier) -> None:
+    def __init__(self, courier: Courier, breaker: Breaker) -> None:
         self.courier = courier
+        self.breaker = breaker
         self.pid = os.getpid()
         # Looked up now: under gevent's monkey patches this is gevent's own.
         self.mail: queue.SimpleQueue[Errand | None] = queue.SimpleQueue()
+        self.stir = threading.Event()
+        """Something came while the breaker was open. Set after it was put into the mail."""
         self.imported = Flag()
         self.warm = Flag()
         self.closed = False
@@ -137,6 +151,12 @@ class _Crew:
             self.thread = thread
             return True
 
+    def end(self) -> None:
+        """Take nothing new; the thread ends once it has sent what waits."""
+        self.closed = True
+        self.mail.put(None)
+        self.stir.set()
+
     def _run(self) -> None:
         self.courier.load()
         self.imported.hoist()
@@ -144,7 +164,7 @@ class _Crew:
         self.considered = monotonic()
         self.warm.hoist()
         self._refuse(obstacle)
-        while (errands := self._waiting()) is not None:
+        while self._is_let_through() and (errands := self._waiting()) is not None:
             try:
                 self._do(errands)
             except Exception:  # noqa: BLE001, RUF100
@@ -160,6 +180,19 @@ class _Crew:
         for each in errands:
             if not isinstance(each, Ticket):
                 self._refuse(each(self.courier))
+
+    def _is_let_through(self) -> bool:
+        """True once the breaker is closed, after probing for as long as that takes; false at the end."""
+        while self.breaker.obstacle is not None:
+            until = monotonic() + self.breaker.pause()
+            while (left := until - monotonic()) > 0:
+                self.stir.clear()
+                self._refuse(Answer("breaker_open", f"the broker is left alone for a while: {self.breaker.obstacle}"))
+                if self.closed:
+                    return False
+                self.stir.wait(left)
+            self.courier.probe()
+        return True
 
     def _refuse(self, obstacle: Answer | None) -> None:
         """Whoever came while a connection was tried in vain has waited for that one, and need not wait for more."""

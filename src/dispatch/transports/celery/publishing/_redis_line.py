@@ -7,9 +7,9 @@ from typing import Any
 
 from celery import Celery
 from kombu.exceptions import BatchPublishError
-from redis.exceptions import BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
-from dispatch.transports.celery.publishing._answer import ACCEPTED, Answer, refused, told, unknown
+from dispatch.transports.celery.publishing._answer import ACCEPTED, Answer, refused, takes_nothing, told, unknown
 from dispatch.transports.celery.publishing._line import NEVER_TWICE, connection, let_go
 from dispatch.transports.celery.publishing._message import Message
 from dispatch.transports.celery.publishing._producer import Producer
@@ -117,11 +117,13 @@ class RedisLine:
             return self._lost
         try:
             self._socket.read_response()
+        except (OutOfMemoryError, ReadOnlyError) as error:
+            return takes_nothing(error)
         except ResponseError as error:
             return refused(error)
         except (RedisError, OSError) as error:
             self.broken, self._lost = True, unknown(error)
-            return refused(error) if isinstance(error, BusyLoadingError) else self._lost
+            return takes_nothing(error) if isinstance(error, BusyLoadingError) else self._lost
         return ACCEPTED
 
     def _asked(self) -> Proof:
