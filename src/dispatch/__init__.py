@@ -23,10 +23,12 @@ from dispatch._default import celery_app as celery_app
 from dispatch._default import celery_settings as celery_settings
 from dispatch._default import configure as configure
 from dispatch._default import shutdown as shutdown
+from dispatch._default import statistics as statistics
 from dispatch._dispatcher import Dispatcher as Dispatcher
 from dispatch._group import Group as Group
 from dispatch._group import gather as gather
 from dispatch._handle import Handle as Handle
+from dispatch._statistics import Statistics as Statistics
 from dispatch._task import Task as Task
 from dispatch._task import explain as explain
 from dispatch.channel import Channel as Channel
@@ -54,6 +56,7 @@ from dispatch.errors import WouldBlock as WouldBlock
 from dispatch.errors import WouldWait as WouldWait
 from dispatch.policy import Explanation as Explanation
 from dispatch.settings import Settings as Settings
+from dispatch.transports import DestinationStatistics as DestinationStatistics
 
 __all__ = [
     "CallCancelled",
@@ -65,6 +68,7 @@ __all__ = [
     "Completed",
     "Decision",
     "DestinationFull",
+    "DestinationStatistics",
     "DispatchError",
     "Dispatcher",
     "EndOfChannel",
@@ -82,6 +86,7 @@ __all__ = [
     "Reason",
     "ResultNotSerializable",
     "Settings",
+    "Statistics",
     "Task",
     "Why",
     "WorkerDied",
@@ -96,6 +101,7 @@ __all__ = [
     "gather",
     "select",
     "shutdown",
+    "statistics",
     "task",
     "telemetry",
 ]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dispatch import telemetry
 from dispatch._compose import PolicySource, hook_worker, recommended
 from dispatch._dispatcher import Dispatcher
+from dispatch._fork import notice_fork, renew_in_child
 from dispatch._requirements import Duration
+from dispatch._sigterm import sigterm
+from dispatch._statistics import Statistics
 from dispatch.pool import Drained
 from dispatch.settings import Settings
+
+if TYPE_CHECKING:
+    from dispatch.transports.celery import AppSource
 
 
 class _Default:
@@ -48,14 +53,22 @@ def configure(
     policy: PolicySource | None = None,
     celery: Any = None,
     settings: Settings | None = None,
+    handle_signals: bool | None = None,
 ) -> Dispatcher:
     """Set up the default dispatcher, and end the one before it.
 
     `policy` is the name of a ready one, a path, or several of them, the later overlaying the earlier; `celery`
     is the application's Celery app, or `"module:attribute"`. What is not given comes from `settings`, by default
     the environment. A connection to the broker is opened in the background, so that the first call finds it warm.
+
+    `handle_signals=True`, from the main thread: on SIGTERM do what `shutdown` does, then give whoever handled it
+    before his turn. `False` takes that back; not said, it stays as it is. Does nothing in a Celery worker.
+
     Raises `PolicyError`, with every mistake in it, or `NotConfigured`.
     """
+    notice_fork()
+    if handle_signals is not None:
+        sigterm.refuse_elsewhere()
     if settings is not None:
         telemetry.follow(settings)
     with _default.lock:
@@ -65,6 +78,9 @@ def configure(
         _default.dispatcher = Dispatcher(policy=policy, celery=celery, settings=settings)
     if before is not None:
         before.shutdown()
+    if handle_signals is not None:
+        sigterm.handle(wanted=handle_signals)
+    sigterm.expect()
     _default.dispatcher.celery.warm()
     return _default.dispatcher
 
@@ -90,7 +106,7 @@ def expect_worker() -> None:
     """Should this process be a Celery worker: have its tasks registered before it consumes, and its end be ours too."""
     if "celery" in sys.modules and not _default.expects_worker:
         _default.expects_worker = True
-        hook_worker(lambda: current().celery.source, at_end=_end_of_worker)
+        hook_worker(_source_of_worker, at_end=_end_of_worker)
 
 
 def shutdown(grace: Duration | None = None) -> Drained:
@@ -102,16 +118,27 @@ def shutdown(grace: Duration | None = None) -> Drained:
     return Drained() if _default.dispatcher is None else _default.dispatcher.shutdown(grace)
 
 
+def statistics() -> Statistics:
+    """What the default dispatcher and this process hold at this moment; costs the calls nothing."""
+    return current().statistics()
+
+
+def _source_of_worker() -> AppSource:
+    sigterm.leave_to_celery()
+    return current().celery.source
+
+
 def _end_of_worker() -> None:
     shutdown()
     telemetry.flush()
 
 
 def _make() -> Dispatcher:
+    notice_fork()
     with _default.lock:
         if _default.dispatcher is None:
             _default.dispatcher = Dispatcher()
         return _default.dispatcher
 
 
-os.register_at_fork(after_in_child=_default.renew_lock)
+renew_in_child(_default.renew_lock)

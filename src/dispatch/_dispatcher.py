@@ -7,25 +7,28 @@ thread, `asend` by leaving the event loop free.
 
 from __future__ import annotations
 
-import asyncio
-import atexit
 import concurrent.futures.thread  # noqa: F401 - it must meet the interpreter's exit; too late, it cannot be imported
 from collections.abc import Generator, Mapping
 from contextvars import copy_context
-from dataclasses import asdict
 from time import monotonic
 from typing import Any, NoReturn, Self, TypeAlias
+from weakref import WeakSet
 
 from dispatch import _compose, telemetry
 from dispatch._call import Call, CallOptions
 from dispatch._clock import ticks
+from dispatch._exit import at_exit
+from dispatch._fork import notice_fork, renew_in_child
 from dispatch._handle import Handle
 from dispatch._ids import here
 from dispatch._log import logger
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Duration
 from dispatch._roll import Roll
+from dispatch._shutdown import Shutdown
+from dispatch._statistics import Statistics, statistics_of
 from dispatch._units import as_duration_ns
+from dispatch._waiting import in_event_loop
 from dispatch.errors import NotAccepted, OutcomeUnknown, PassedOver, refusal
 from dispatch.policy import Estimate, Explanation, Plan, Policy, Route
 from dispatch.pool import Drained
@@ -64,7 +67,9 @@ class Dispatcher:
         """Nobody named a policy, and `no-broker` is in force for want of a broker."""
         self._plans: dict[TaskSpec, Plan] = {}
         self._warned: set[str] = set()
+        self._shutdown = Shutdown()
         running.add(self)
+        _alive.add(self)
 
     def send(
         self, spec: TaskSpec, args: Args, kwargs: Kwargs, entered: int, options: CallOptions | None = None
@@ -84,6 +89,10 @@ class Dispatcher:
         """The decision that a call would get now, asked of the very objects that decide. Nothing is sent."""
         return self._plan(spec).explain(args, kwargs)
 
+    def statistics(self) -> Statistics:
+        """What the destinations and the process hold at this moment; costs the calls nothing."""
+        return statistics_of(self.destinations)
+
     def stage(self, policy: Policy, destinations: Mapping[str, Destination]) -> None:
         """Decide by `policy` and hand over to `destinations` from the next call on: the seam of `dispatch.testing`."""
         self.policy, self.destinations, self._plans = policy, destinations, {}
@@ -92,23 +101,23 @@ class Dispatcher:
         """Take nothing new; started calls finish, waiting ones follow their destination's `on_shutdown`.
 
         Waits at most `grace`, by default `DISPATCH_SHUTDOWN_GRACE`, and logs what became of them all. Happens by
-        itself when the interpreter exits. Twice is once.
+        itself when the interpreter exits. Twice is once; a second one waits for the first, except in a task or in a
+        coroutine, for which the first may be waiting.
         """
-        running.discard(self)
+        notice_fork()
         wanted = self.settings.shutdown_grace if grace is None else grace
         deadline = monotonic() + as_duration_ns(wanted, or_none=True) / 1e9
-        # Local ones first: a task that is still finishing may have something to publish.
-        in_order = sorted(self.destinations.values(), key=lambda each: each.transport != "local")
-        ended = [destination.close(max(0.0, deadline - monotonic())) for destination in in_order]
-        self.celery.close(max(0.0, deadline - monotonic()))
-        total = Drained(
-            finished=sum(each.finished for each in ended),
-            dropped=sum(each.dropped for each in ended),
-            left=sum(each.left for each in ended),
-        )
-        if total != Drained():
-            logger("shutdown").info("calls at shutdown", **asdict(total))
-        return total
+        drained = self._shutdown(self.destinations.values(), self.celery, deadline)
+        if drained is None:
+            return Drained()
+        running.discard(self)  # not before: an exit meanwhile waits for it too
+        return drained
+
+    def renew(self) -> None:
+        """In a forked child: open, as its pools are, even where the parent's was shut down."""
+        self._shutdown.renew()
+        if self not in running:
+            running.add(self)
 
     def __enter__(self) -> Self:
         return self
@@ -155,6 +164,7 @@ class Dispatcher:
         return self._steps(call, plan, route, size, awaiting=awaiting)
 
     def _plan(self, spec: TaskSpec) -> Plan:
+        notice_fork()
         plans = self._plans
         plan = plans.get(spec)
         if plan is None:
@@ -164,7 +174,9 @@ class Dispatcher:
         return plan
 
     def _steps(self, call: Call, plan: Plan, route: Route, size: Estimate, *, awaiting: bool) -> Steps:
-        may_wait = awaiting or not _in_event_loop()
+        if call.space is not here.space:  # a fork without hooks came to light on the way here
+            call.space, call.number = here.space, here.space.number()
+        may_wait = awaiting or not in_event_loop()
         passed: list[PassedOver] = []
         for candidate in plan.candidates(route, size):
             if isinstance(candidate, PassedOver):
@@ -188,7 +200,9 @@ class Dispatcher:
                 self._leave_unknown(call, answer)
         for place in route.places:
             # A worker that waited for room in its own pool might wait for itself.
-            if self.destinations[place.name].run_here(call):
+            running = self.destinations[place.name].run_here(call, awaiting=awaiting)
+            if running is not None:
+                yield running
                 telemetry.dispatched(call)
                 return Handle(call)
         self._refuse(call, passed)
@@ -227,7 +241,19 @@ running: Roll[Dispatcher] = Roll()
 """Held until their shutdown: a dispatcher that nobody refers to may still have calls."""
 
 
-def _end_all() -> None:
+_alive: WeakSet[Dispatcher] = WeakSet()
+
+
+def _renew_all() -> None:
+    for dispatcher in tuple(_alive):
+        dispatcher.renew()
+
+
+renew_in_child(_renew_all)
+
+
+def end_all() -> None:
+    """Shut every dispatcher down, as the interpreter's exit does."""
     for dispatcher in running:
         try:
             dispatcher.shutdown()
@@ -235,7 +261,7 @@ def _end_all() -> None:
             logger("shutdown").exception("a dispatcher did not end in order")
 
 
-atexit.register(_end_all)
+at_exit(end_all)
 
 
 def _block(steps: Steps) -> Handle[Any]:
@@ -268,11 +294,3 @@ async def _leave_free(steps: Steps) -> Handle[Any]:
     except StopIteration as end:
         handle: Handle[Any] = end.value
         return handle
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

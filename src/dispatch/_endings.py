@@ -12,16 +12,16 @@ handler that interrupts the waiter:
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Generic, Self, TypeVar
 
-from dispatch._handle import Handle, attention, outcome_of
+from dispatch._handle import Handle, attention, outcome_of, stand_aside, stand_in
 from dispatch._outcome import Failure
-from dispatch._waiting import block, leave_free
+from dispatch._waiting import block, in_event_loop, leave_free
 from dispatch.errors import WouldBlock
+from dispatch.pool import is_worker, slot
 
 R = TypeVar("R")
 
@@ -41,6 +41,7 @@ class Endings(Generic[R]):
         self._failed: deque[Handle[R]] = deque()
         self._bells: deque[Callable[[], object]] = deque()
         self._taken = 0
+        self._behind: deque[int] | None = None
 
     def __enter__(self) -> Self:
         land = self._land
@@ -91,17 +92,25 @@ class Endings(Generic[R]):
         """Block until enough have ended. Raises `TimeoutError`, and `WouldBlock` in a running event loop."""
         if self._enough():
             return
-        if _in_event_loop():
+        if in_event_loop():
             raise WouldBlock(
                 f"{self._unfinished()} have not finished, and waiting for them here would stop the running event "
                 "loop. Write `await group`, or `async for` over `as_completed`."
             )
+        if timeout is None and is_worker():
+            for handle in self._unhelped():
+                stand_in(handle)
+                if self._enough():
+                    return
         block(self, timeout)
         self._refuse_less(timeout)
 
     async def await_(self, timeout: float | None) -> None:  # noqa: ASYNC109 - as `wait`
         """`wait` that leaves the event loop free."""
         if not self._enough():
+            if slot.get() is not None:
+                for handle in self._unhelped():
+                    stand_aside(handle)
             await leave_free(self, timeout)
             self._refuse_less(timeout)
 
@@ -134,6 +143,15 @@ class Endings(Generic[R]):
                 return  # somebody else has rung
             wake()
 
+    def _unhelped(self) -> Iterator[Handle[R]]:
+        """The handles that still wait, each once however often we wait: their pool may be waiting for us."""
+        if self._behind is None:
+            self._behind = deque(self._open)
+        while self._behind:
+            known = self._open.get(self._behind.popleft())
+            if known is not None:
+                yield known[0]
+
     def _enough(self) -> bool:
         return len(self._landed) + len(self._early) >= self._wanted or bool(self._failed)
 
@@ -149,11 +167,3 @@ class Endings(Generic[R]):
 
     def _unfinished(self) -> str:
         return f"{self.total - self.ended} of {self.total} calls"
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -10,13 +10,14 @@ import msgspec
 
 from dispatch._call import Call
 from dispatch._decision import Decision
+from dispatch._fork import notice_fork
 from dispatch._ids import here
 from dispatch._log import logger
 from dispatch._outcome import Failure, Outcome, Success
 from dispatch._unread import read
-from dispatch._waiting import Once, arrival, block, leave_free
+from dispatch._waiting import Once, arrival, block, in_event_loop, leave_free
 from dispatch.errors import CallCancelled, CallExpired, CallFailed, HandleLost, WouldBlock
-from dispatch.pool import run_in_place
+from dispatch.pool import lend_slot, run_in_place
 
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - short, as it stands in every other signature
 
@@ -91,6 +92,8 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
                 if call.source is not None:
                     yield from leave_free(_Attention(call), None).__await__()
                 else:
+                    if call.stage == "waiting":
+                        lend_slot(call, to_pool=call.decision.destination)
                     arrived, wake = arrival()
                     if call.tell(wake):
                         try:
@@ -209,20 +212,20 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
     def _wait(self, timeout: float | None) -> Outcome:
         call = self._call
         self._refuse_foreign()
-        if _in_event_loop():
+        if in_event_loop():
             raise WouldBlock(
                 f"call {call.id} of {call.spec.name} has not finished, and waiting for it here would stop the "
                 "running event loop. Write `await handle` instead of `handle.result()`."
             )
-        if timeout is None and call.source is None and call.stage == "waiting" and not call.spec.coroutine:
-            # A worker that waits for its own pool might wait for itself.
-            run_in_place(call, of=call.decision.destination)
+        if timeout is None:
+            stand_in(self)
         block(_Attention(call), timeout)
         if call.outcome is None:
             raise TimeoutError(f"call {call.id} of {call.spec.name} has not finished after {timeout} s")
         return call.outcome
 
     def _refuse_foreign(self) -> None:
+        notice_fork()
         if self._call.foreign:
             raise HandleLost(
                 f"call {self._call.id} of {self._call.spec.name} was made by the parent of this forked process, "
@@ -263,6 +266,20 @@ def attention(handle: Handle[Any]) -> Once:
     return _Attention(handle._call)  # noqa: SLF001 - one room
 
 
+def stand_in(handle: Handle[Any]) -> None:
+    """This thread is about to wait for `handle`: as a worker of its pool it might wait for itself, so it runs it."""
+    call = handle._call  # noqa: SLF001 - one room
+    if call.source is None and call.stage == "waiting" and not call.spec.coroutine:
+        run_in_place(call, of=call.decision.destination)
+
+
+def stand_aside(handle: Handle[Any]) -> None:
+    """`stand_in` for the running coroutine, which lends its slot instead."""
+    call = handle._call  # noqa: SLF001 - one room
+    if call.source is None and call.stage == "waiting":
+        lend_slot(call, to_pool=call.decision.destination)
+
+
 def outcome_of(handle: Handle[Any]) -> Outcome | None:
     """How the call ended, as far as it is known here; looks nowhere."""
     return handle._call.outcome  # noqa: SLF001 - one room
@@ -272,11 +289,3 @@ def _settled(call: Call) -> Outcome:
     if call.outcome is None:
         raise CallFailed(f"call {call.id} of {call.spec.name} woke its waiter without an outcome")
     return call.outcome
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

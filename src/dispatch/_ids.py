@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from itertools import count
+
+from dispatch._fork import renew_in_child
 
 
 class IdSpace:
@@ -34,4 +35,4 @@ class _Here:
 
 
 here = _Here()
-os.register_at_fork(after_in_child=here.renew)
+renew_in_child(here.renew)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
+from dispatch._fork import renew_in_child
 from dispatch._requirements import Kind, Requirements
 
 
@@ -89,4 +89,4 @@ def _place(spec: TaskSpec) -> str:
 registry = Registry()
 """The one registry of this process: a task is declared by importing its module."""
 
-os.register_at_fork(after_in_child=registry.renew_lock)
+renew_in_child(registry.renew_lock)

@@ -24,5 +24,9 @@ class Roll(Generic[T]):
     def discard(self, member: T) -> None:
         self._members.pop(member, None)
 
+    def clear(self) -> None:
+        """Strike everybody off."""
+        self._members.clear()
+
     def __iter__(self) -> Iterator[T]:
         return iter(tuple(self._members))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
+
+from dispatch._fork import renew_in_child
 
 
 class Turn:
@@ -16,7 +17,7 @@ class Turn:
 
     def __init__(self) -> None:
         self._renew()
-        os.register_at_fork(after_in_child=self._renew)
+        renew_in_child(self._renew)
 
     def _renew(self) -> None:
         self.lock = threading.Lock()

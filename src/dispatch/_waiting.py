@@ -79,6 +79,11 @@ async def on_a_thread(work: Callable[[], None]) -> None:
     await arrived
 
 
+def in_event_loop() -> bool:
+    """Whether an event loop runs in the calling thread, which must then not wait."""
+    return _get_running_loop() is not None
+
+
 def _wake(arrived: asyncio.Future[None]) -> None:
     loop = arrived.get_loop()
     if _get_running_loop() is not loop:

@@ -530,7 +530,7 @@ def test_coroutines_that_wait_for_room_take_no_thread_of_their_loops(dispatcher,
 
 def test_a_wait_for_room_is_counted_from_when_it_began():
     """What passed before a thread got round to it is not added to `block_timeout`."""
-    pool = Pool("tight", lambda _: 0, workers=1, capacity=0)
+    pool = Pool("tight", lambda _: 0, lambda _: None, workers=1, capacity=0)
     room = Room(pool, None, 60.0)
     room._deadline -= 60.0
 

@@ -124,7 +124,6 @@ TABLE = [
         "Write `block`, `next` or `reject`",
     ),
     (changed("{transport: local}", "«{transport: local, loop: caller}»"), "no-loop", "only with `runner: asyncio`"),
-    (local("«max_bytes»: 64MiB"), "not-available", "`capacity` bounds"),
     (local("on_shutdown: «hand_over»"), "not-available", "write `finish` or `drop`"),
     (local("«max_tasks_per_child»: 10"), "not-available", "remove it"),
     (local("«max_memory_per_child»: 1GiB"), "not-available", "remove it"),

@@ -26,9 +26,13 @@ def run(item):
     return 0
 
 
+def lost(_item):
+    """Nobody asks, in most tests."""
+
+
 def test_workers_start_as_work_arrives_and_no_more_than_allowed():
     """None before the first item, one with each item, up to the limit."""
-    pool = Pool("fast", run, workers=3, capacity=10)
+    pool = Pool("fast", run, lost, workers=3, capacity=10)
     assert 0 == pool.statistics().workers
     stops = [Stop() for _ in range(5)]
 
@@ -45,7 +49,7 @@ def test_workers_start_as_work_arrives_and_no_more_than_allowed():
 
 def test_a_full_pool_says_so_and_a_closed_one_takes_nothing():
     """`try_send` never waits; `send` waits as long as it may."""
-    pool = Pool("fast", run, workers=1, capacity=1)
+    pool = Pool("fast", run, lost, workers=1, capacity=1)
     stop = Stop()
     pool.try_send(stop)
     stop.started.wait(5)
@@ -62,7 +66,7 @@ def test_a_full_pool_says_so_and_a_closed_one_takes_nothing():
 
 def test_an_internal_error_costs_a_log_line_and_not_the_worker(caplog):
     """The loop is supervised: the next item is run as if nothing had happened."""
-    pool = Pool("fast", run, workers=1, capacity=10)
+    pool = Pool("fast", run, lost, workers=1, capacity=10)
     done = threading.Event()
 
     pool.try_send(lambda: 1 / 0)
@@ -76,7 +80,7 @@ def test_an_internal_error_costs_a_log_line_and_not_the_worker(caplog):
 
 def test_closing_finishes_what_waits_and_says_how_much():
     """What was running and what was waiting both count as finished."""
-    pool = Pool("fast", run, workers=1, capacity=10)
+    pool = Pool("fast", run, lost, workers=1, capacity=10)
     stop, ran = Stop(), []
     pool.try_send(stop)
     for index in range(5):
@@ -91,7 +95,7 @@ def test_closing_finishes_what_waits_and_says_how_much():
 
 def test_closing_can_drop_what_waits():
     """Each dropped item is handed to whoever asked."""
-    pool = Pool("fast", run, workers=1, capacity=10)
+    pool = Pool("fast", run, lost, workers=1, capacity=10)
     stop, dropped = Stop(), []
     pool.try_send(stop)
     stop.started.wait(5)
@@ -105,7 +109,7 @@ def test_closing_can_drop_what_waits():
 
 def test_a_grace_that_is_over_leaves_the_rest_and_counts_it():
     """An exit is bounded by its grace, not by a task that never ends."""
-    pool = Pool("fast", run, workers=1, capacity=10)
+    pool = Pool("fast", run, lost, workers=1, capacity=10)
     stop = Stop()
     pool.try_send(stop)
     pool.try_send(int)
@@ -117,7 +121,7 @@ def test_a_grace_that_is_over_leaves_the_rest_and_counts_it():
 
 def test_the_expected_wait_grows_with_what_waits():
     """An idle pool starts at once; behind a queue it takes the queue's length times the time per item."""
-    pool = Pool("fast", run, workers=1, capacity=100)
+    pool = Pool("fast", run, lost, workers=1, capacity=100)
     idle = pool.expected_wait_ns()
     stop = Stop()
     pool.try_send(stop)
@@ -134,7 +138,7 @@ def test_the_expected_wait_grows_with_what_waits():
 
 def test_a_forked_child_has_a_pool_of_its_own():
     """New and empty, and it works; the parent's goes on."""
-    pool = Pool("fast", run, workers=1, capacity=10)
+    pool = Pool("fast", run, lost, workers=1, capacity=10)
     stop = Stop()
     pool.try_send(stop)
     stop.started.wait(5)
@@ -155,7 +159,7 @@ def test_a_forked_child_has_a_pool_of_its_own():
 
 def test_a_pool_tells_its_state():
     """`repr` is for whoever looks at night."""
-    pool = Pool("fast", run, workers=3, capacity=10)
+    pool = Pool("fast", run, lost, workers=3, capacity=10)
 
     assert "<Pool 'fast' [threads: 0 busy of 0, at most 3 | channel: 0 of 10 | open]>" == repr(pool)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import heapq
-import os
 import threading
 import time
 import weakref
+from contextlib import suppress
 from itertools import count
 from threading import TIMEOUT_MAX
 from typing import Final
 
+from dispatch._fork import renew_in_child
 from dispatch.channel._channel import Channel
+from dispatch.errors import ChannelError
 
 A_WHILE: Final = 5.0
 """Seconds that the thread stays when there is nothing to do."""
@@ -51,8 +53,7 @@ class Timers:
             if len(self._due) > self._many:
                 self._sweep()
             if not self._running:
-                threading.Thread(target=self._run, name="dispatch-timers", daemon=True).start()
-                self._running = True
+                self._start()
             self._changed.notify()
 
     def _sweep(self) -> None:
@@ -62,22 +63,40 @@ class Timers:
         self._many = max(FEW, 2 * len(self._due))
 
     def _run(self) -> None:
-        while True:
+        """Serve until nothing is due for a while. Whatever ends that otherwise, another thread takes over."""
+        channel: Channel[float] | None = None
+        try:
+            while (channel := self._next_due()) is not None:
+                with suppress(ChannelError):  # its owner has closed it, or filled it
+                    channel.send_nowait(time.monotonic())
+                channel = None  # who drops it has dropped the timer
+        except BaseException:
             with self._changed:
+                if channel is not None:
+                    heapq.heappush(self._due, (time.monotonic(), next(self._numbers), weakref.ref(channel)))
+                self._start()
+            raise
+
+    def _next_due(self) -> Channel[float] | None:
+        """Wait for the next channel whose time has come; `None` after a while with nothing to wait for."""
+        with self._changed:
+            while True:
                 if not self._due and not self._changed.wait(A_WHILE) and not self._due:
                     self._running = False
-                    return
+                    return None
                 if not self._due:
                     continue
                 time_left = self._due[0][0] - time.monotonic()
                 if time_left > 0:
                     self._changed.wait(min(time_left, TIMEOUT_MAX))
-                    continue
-                channel = heapq.heappop(self._due)[2]()
-            if channel is not None:
-                channel.send_nowait(time.monotonic())
+                elif (channel := heapq.heappop(self._due)[2]()) is not None:
+                    return channel
+
+    def _start(self) -> None:
+        threading.Thread(target=self._run, name="dispatch-timers", daemon=True).start()
+        self._running = True
 
 
 _timers: Final = Timers()
 # Channels and threads belong to their process; a lock that the parent held would never be released here.
-os.register_at_fork(after_in_child=_timers.renew)
+renew_in_child(_timers.renew)

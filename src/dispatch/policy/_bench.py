@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
+from dispatch._decision import Transport
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Durability
 from dispatch._units import show_size
@@ -15,6 +16,9 @@ from dispatch.policy._rule import Rule
 
 Entry: TypeAlias = Place | PassedOver
 """A candidate, or a destination that was to be one and why it cannot be."""
+
+_LIMIT: dict[Transport, str] = {"local": "max_bytes", "celery": "max_payload"}
+"""The key that says how large a payload a destination carries."""
 
 
 class Bench:
@@ -90,7 +94,7 @@ class Bench:
     def _unless_too_big(self, entry: Entry, size: Estimate) -> Entry:
         if isinstance(entry, PassedOver) or entry.max_payload is None or size is None or size <= entry.max_payload:
             return entry
-        return PassedOver(entry.name, "too_big", f"its max_payload is {show_size(entry.max_payload)}")
+        return PassedOver(entry.name, "too_big", f"its {_LIMIT[entry.transport]} is {show_size(entry.max_payload)}")
 
     def _look_at_pin(self) -> None:
         known = ", ".join(f"{name} ({place.transport})" for name, place in self._places.items())

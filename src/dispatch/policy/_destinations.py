@@ -23,6 +23,7 @@ class LocalSettings(Shape):
     capacity: Annotated[int, counted(0, 10_000_000)] = 10_000
     """Calls that may wait; with 0 a call is taken only when a worker is free."""
     max_bytes: Size | None = None
+    """Estimated payload of all calls that may wait; a single larger one is passed over."""
     on_full: Literal["block", "next", "reject", "caller_runs"] = "block"
     block_timeout_ns: DurationNs = Field(default=SECOND, alias="block_timeout")
     on_shutdown: Literal["finish", "hand_over", "drop"] = "finish"

@@ -16,7 +16,6 @@ _VALUES: dict[tuple[str, str, str], str] = {
     ("local", "on_shutdown", "hand_over"): "Until then write `finish` or `drop`.",
 }
 _KEYS: dict[tuple[str, str], str] = {
-    ("local", "max_bytes"): "Until then remove it; `capacity` bounds the number of calls that wait.",
     ("local", "max_tasks_per_child"): "Until then remove it.",
     ("local", "max_memory_per_child"): "Until then remove it.",
     ("celery", "require"): "Until then remove it, and see to the broker's own settings.",

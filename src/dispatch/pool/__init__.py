@@ -1,21 +1,37 @@
 """Workers on a channel, and coroutines on a loop."""
 
+from dispatch.pool._allowance import Allowance as Allowance
+from dispatch.pool._bounded import Bounded as Bounded
 from dispatch.pool._callers_loop import CallersLoop as CallersLoop
+from dispatch.pool._loans import Slot as Slot
+from dispatch.pool._loans import lend_slot as lend_slot
+from dispatch.pool._loans import slot as slot
 from dispatch.pool._loop import LoopThread as LoopThread
 from dispatch.pool._loop import unsound as unsound
 from dispatch.pool._loop_pool import LoopPool as LoopPool
 from dispatch.pool._pool import Pool as Pool
 from dispatch.pool._statistics import Drained as Drained
 from dispatch.pool._statistics import PoolStatistics as PoolStatistics
+from dispatch.pool._weighed import Weighed as Weighed
+from dispatch.pool._weighed import WeighedCallersLoop as WeighedCallersLoop
+from dispatch.pool._worker import is_worker as is_worker
 from dispatch.pool._worker import run_in_place as run_in_place
 
 __all__ = [
+    "Allowance",
+    "Bounded",
     "CallersLoop",
     "Drained",
     "LoopPool",
     "LoopThread",
     "Pool",
     "PoolStatistics",
+    "Slot",
+    "Weighed",
+    "WeighedCallersLoop",
+    "is_worker",
+    "lend_slot",
     "run_in_place",
+    "slot",
     "unsound",
 ]

@@ -12,10 +12,12 @@ from asyncio import _get_running_loop, get_running_loop
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Generic, TypeVar
 
 from dispatch._log import logger
+from dispatch.pool._loans import Loans, slot
 from dispatch.pool._loop_pool import SMOOTHING, Start
 from dispatch.pool._renewal import renew_in_children
 from dispatch.pool._statistics import Drained, PoolStatistics
@@ -29,8 +31,10 @@ _WAKE_UP_NS = 20_000
 class _Lane(Generic[T]):
     """What one loop runs and holds."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, start_ahead: Callable[[_Lane[T], T], bool]) -> None:
         self.loop = loop
+        self.loans = Loans[T](partial(start_ahead, self))
+        self.lent = self.loans.lent
         self.waiting: deque[T] = deque()
         self.running: dict[T, asyncio.Task[None]] = {}
         self.hoping: deque[asyncio.Future[None]] = deque()
@@ -113,17 +117,39 @@ class CallersLoop(Generic[T]):
         lane = self._lanes[get_running_loop()]
         lane.running.pop(item).remove_done_callback(self._on_broken_off)
         self._finished += 1
-        if lane.waiting or lane.hoping or self.closed:
+        if lane.waiting or lane.hoping or lane.lent or self.closed:
             self._service_ns += (took_ns - self._service_ns) / SMOOTHING
-            self._go_on(lane)
+            self._go_on(lane, item)
 
     def send(self, item: T, _timeout: float) -> bool:
         """`try_send`: in a thread whose loop runs, nobody may wait."""
         return self.try_send(item)
 
     def is_mine(self) -> bool:
-        """Never: waiting for room here leaves the loop free."""
-        return False
+        """Whether the running coroutine holds one of the slots of its loop, or was started by one that does."""
+        return self._holding() is not None
+
+    def stand_aside(self, item: T) -> None:
+        """The running coroutine is about to wait for `item`: if it holds a slot and `item` waits for one, lend it."""
+        held = self._holding()
+        if held is not None and len(held[0].running) >= self.limit:
+            held[0].loans.ask(held[1], item)
+
+    def send_aside(self, item: T) -> bool:
+        """Take `item` beyond all limits, for the running coroutine to lend it its slot and wait. False: not for it."""
+        held = self._holding()
+        if held is None or self.closed or not held[0].loans.may(held[1]):
+            return False
+        held[0].waiting.append(item)
+        held[0].loans.ask(held[1], item)
+        return True
+
+    def oldest(self) -> T | None:
+        """An item that has waited longest on its loop, still waiting; `None`: none does."""
+        for lane in tuple(self._lanes.values()):
+            with suppress(IndexError):
+                return lane.waiting[0]
+        return None
 
     def expected_wait_ns(self) -> int:
         """How long an item sent now would wait for its turn on the calling thread's loop."""
@@ -169,6 +195,25 @@ class CallersLoop(Generic[T]):
 
     # ---- within
 
+    def _holding(self) -> tuple[_Lane[T], T] | None:
+        """Whose slot the running coroutine has, of this pool, and on which lane."""
+        held = slot.get()
+        loop = _get_running_loop()
+        if held is None or held.pool is not self or loop is None:
+            return None
+        lane = self._lanes.get(loop)
+        item: T = held.item
+        return (lane, item) if lane is not None and item in lane.running else None
+
+    def _start_ahead(self, lane: _Lane[T], item: T) -> bool:
+        """Start an item out of its turn; false when it does not wait any more."""
+        try:
+            lane.waiting.remove(item)
+        except ValueError:
+            return False
+        self._run(lane, item)
+        return True
+
     def _run(self, lane: _Lane[T], item: T) -> None:
         lane.running[item] = task = self._start(lane.loop, item)
         task.add_done_callback(self._on_broken_off)
@@ -183,11 +228,14 @@ class CallersLoop(Generic[T]):
         self._lost(item)
         del lane.running[item]
         self._finished += 1
-        self._go_on(lane)
+        self._go_on(lane, item)
 
-    def _go_on(self, lane: _Lane[T]) -> None:
-        with suppress(IndexError):  # nobody waits, or `close` dropped them, in another thread
-            self._run(lane, lane.waiting.popleft())
+    def _go_on(self, lane: _Lane[T], ended: T) -> None:
+        if lane.lent:
+            lane.loans.ended(ended)
+        if len(lane.running) < self.limit:
+            with suppress(IndexError):  # nobody waits, or `close` dropped them, in another thread
+                self._run(lane, lane.waiting.popleft())
         lane.tell_of_room()
         with self._changed:
             self._changed.notify_all()
@@ -206,7 +254,7 @@ class CallersLoop(Generic[T]):
 
     def _new_lane(self, loop: asyncio.AbstractEventLoop) -> _Lane[T]:
         self._forget_closed()
-        return self._lanes.setdefault(loop, _Lane(loop))
+        return self._lanes.setdefault(loop, _Lane(loop, self._start_ahead))
 
     def _forget_closed(self) -> None:
         """A loop that was closed runs nothing any more; whoever still waits for it is told."""

@@ -3,7 +3,7 @@
 Invariants, kept by `_changed`:
 
 - at most `limit` items run and at most `capacity` wait; an item waits only while `limit` of them run, or for the
-  moment that the loop needs to come round;
+  moment that the loop needs to come round. Beyond that runs, or waits, what one of them waits for (`_loans.py`);
 - an item is in exactly one place: in `_waiting`, in `_running`, or ended;
 - the loop is asked to come round once for all items that were sent since it last did.
 """
@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Generic, TypeAlias, TypeVar
 
 from dispatch._log import logger
+from dispatch.pool._loans import Loans, slot
 from dispatch.pool._loop import LoopThread
 from dispatch.pool._renewal import renew_in_children
 from dispatch.pool._statistics import Drained, PoolStatistics
@@ -51,6 +52,7 @@ class LoopPool(Generic[T]):
         self._changed = threading.Condition(threading.Lock())
         self._waiting: deque[T] = deque()
         self._running: dict[T, asyncio.Task[None]] = {}
+        self._loans = Loans(self._start_ahead)
         self._starting = 0
         self._coming_round = False
         self._thread: LoopThread | None = None
@@ -71,8 +73,31 @@ class LoopPool(Generic[T]):
             return self._has_room() and self._take(item)
 
     def is_mine(self) -> bool:
-        """Whether the calling thread is the loop's."""
-        return self._thread is not None and self._thread.is_current
+        """Whether the running coroutine holds one of the slots, or was started by one that does."""
+        return self._holder() is not None
+
+    def stand_aside(self, item: T) -> None:
+        """The running coroutine is about to wait for `item`: if it holds a slot and `item` waits for one, lend it."""
+        holder = self._holder()
+        if holder is not None and len(self._running) >= self.limit:
+            self._loans.ask(holder, item)
+
+    def send_aside(self, item: T) -> bool:
+        """Take `item` beyond all limits, for the running coroutine to lend it its slot and wait. False: not for it."""
+        holder = self._holder()
+        if holder is None or self.closed or not self._loans.may(holder):
+            return False
+        with self._changed:
+            self._waiting.append(item)
+        self._loans.ask(holder, item)
+        return True
+
+    def oldest(self) -> T | None:
+        """The item that has waited longest, still waiting; `None`: none does."""
+        try:
+            return self._waiting[0]
+        except IndexError:
+            return None
 
     def expected_wait_ns(self) -> int:
         """How long an item sent now would wait for its turn, from the depth and the recent time per item."""
@@ -111,7 +136,7 @@ class LoopPool(Generic[T]):
             for item in dropped:
                 drop(item)
         with self._changed:
-            if not self.is_mine():
+            if self._thread is None or not self._thread.is_current:
                 self._changed.wait_for(self._is_idle, max(0.0, deadline - monotonic()))
             left = self._held()
             thread = self._thread
@@ -151,6 +176,14 @@ class LoopPool(Generic[T]):
         self._service_ns += (took_ns - self._service_ns) / SMOOTHING
         self._leave(item, task.get_loop())
 
+    def _holder(self) -> T | None:
+        """Whose slot the running coroutine has, of this pool."""
+        held = slot.get()
+        if held is None or held.pool is not self or self._thread is None or not self._thread.is_current:
+            return None
+        item: T | None = held.item
+        return item if item in self._running else None
+
     def _come_round(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._changed:
             self._coming_round = False
@@ -160,20 +193,34 @@ class LoopPool(Generic[T]):
                     return
                 item = self._waiting.popleft()
                 self._starting = 1
+            self._begin(loop, item)
+            del item  # a waiting loop must not keep the last item's arguments alive
+
+    def _start_ahead(self, item: T) -> bool:
+        """Start an item out of its turn; false when it does not wait any more."""
+        with self._changed:
             try:
-                task = self._start(loop, item)
-            except BaseException:  # noqa: BLE001 - user code is not called here: this is a fault of ours
-                with self._changed:
-                    self._starting = 0
-                    self._errors += 1
-                logger("pool").exception("an item could not be started", pool=self.name)
-                self._lost(item)
-                continue
+                self._waiting.remove(item)
+            except ValueError:
+                return False
+            self._starting = 1
+        self._begin(asyncio.get_running_loop(), item)
+        return item in self._running
+
+    def _begin(self, loop: asyncio.AbstractEventLoop, item: T) -> None:
+        try:
+            task = self._start(loop, item)
+        except BaseException:  # noqa: BLE001 - user code is not called here: this is a fault of ours
             with self._changed:
                 self._starting = 0
-                self._running[item] = task
-            task.add_done_callback(self._broken_off)
-            del task, item  # a waiting loop must not keep the last item's arguments alive
+                self._errors += 1
+            logger("pool").exception("an item could not be started", pool=self.name)
+            self._lost(item)
+            return
+        with self._changed:
+            self._starting = 0
+            self._running[item] = task
+        task.add_done_callback(self._broken_off)
 
     def _broken_off(self, task: asyncio.Task[None]) -> None:
         """A task that did not say `ended`: cancelled before its first step, or a fault of ours."""
@@ -190,6 +237,8 @@ class LoopPool(Generic[T]):
             self._finished += 1
             self._changed.notify_all()
             over = self.closed and self._is_idle()
+        if self._loans.lent:
+            self._loans.ended(item)
         if over and self._thread is not None:
             self._thread.end()
         elif self._waiting:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import Protocol
 from weakref import WeakSet
+
+from dispatch._fork import renew_in_child
 
 
 class Renewable(Protocol):
@@ -25,4 +26,4 @@ def _renew_all() -> None:
         pool.renew()
 
 
-os.register_at_fork(after_in_child=_renew_all)
+renew_in_child(_renew_all)

@@ -20,7 +20,9 @@ class PoolStatistics:
     """The most there will ever be."""
     finished: int
     errors: int
-    """Errors of the pool's own code, each logged; the item may have been lost to it, the worker was not."""
+    """Errors of the pool's own code, each logged: its item was answered for with an error, its worker replaced."""
+    abandoned: int = 0
+    """Workers whose item has failed already, and that cannot be stopped before it returns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

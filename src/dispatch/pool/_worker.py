@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from dispatch._log import logger
 from dispatch.channel import Channel
@@ -22,16 +21,41 @@ _SMOOTHING = 8
 """The running mean moves an eighth of the way to each new reading: the last two dozen items count."""
 
 
-class Worker(threading.Thread, Generic[T]):
-    """Runs items one after another. Its figures are written by itself alone and read by anybody."""
+class Employer(Protocol[T]):
+    """What a worker knows of its pool."""
 
-    def __init__(self, pool: str, number: int, channel: Channel[T], run: Callable[[T], int]) -> None:
+    name: str
+    closing: threading.Event
+    """Set when nobody should pause any longer."""
+
+    def work(self, item: T) -> int:
+        """Run an item, and say how many nanoseconds that took. What it raises is a fault of ours."""
+
+    def lost(self, item: T) -> None:
+        """An item was taken, and no worker will run it to its end."""
+
+    def replace(self, worker: Worker[T]) -> bool:
+        """Start another worker in the place of one that fell. False when none can be had."""
+
+
+class Worker(threading.Thread, Generic[T]):
+    """Runs items one after another. Its figures are written by itself alone and read by anybody.
+
+    A worker that meets an internal error, or an exception from nowhere, has its item answered for and ends; its pool
+    puts another in its place.
+    """
+
+    def __init__(self, employer: Employer[T], number: int, channel: Channel[T], *, pause: float = 0.0) -> None:
+        """`pause`: seconds before it takes anything, since the one before it fell too soon."""
         # Daemonic, so that an exit is bounded by the dispatcher's grace and not by a task that never ends.
-        super().__init__(name=f"dispatch-{pool}-{number}", daemon=True)
-        self.pool = pool
+        super().__init__(name=f"dispatch-{employer.name}-{number}", daemon=True)
+        self.pool = employer.name
+        self.number = number
+        self.pause = pause
         self.depth = 0
+        self._employer = employer
         self._channel = channel
-        self._run_item = run
+        self._run_item = employer.work
         self.busy = False
         self.finished = 0
         self.errors = 0
@@ -40,21 +64,45 @@ class Worker(threading.Thread, Generic[T]):
 
     def run(self) -> None:
         _here.worker = self
+        while not self._is_over():
+            pass
+
+    def _is_over(self) -> bool:
+        """Serve to the end of the channel, or fall and be replaced. False when this one has to go on after all."""
+        try:
+            return self._serve() or self._employer.replace(self)
+        except BaseException:  # noqa: BLE001 - struck again while it fell
+            self.errors += 1
+            logger("pool").exception("a worker could not be replaced and goes on", worker=self.name)
+            return False
+
+    def _serve(self) -> bool:
+        """Run what comes. True at the end of the channel; false when something else ended it."""
         receive = self._channel.receive
-        while True:
-            try:
+        item: T | None = None
+        try:
+            if self.pause:
+                self._employer.closing.wait(self.pause)
+            while True:
                 item = receive()
-            except EndOfChannel:
-                return
-            self.busy = True
-            try:
+                self.busy = True
                 self.service_ns += (self._run_item(item) - self.service_ns) / _SMOOTHING
-            except BaseException:  # noqa: BLE001 - user code cannot raise here: this is a fault of ours
-                self.errors += 1
-                logger("pool").exception("a worker met an internal error and goes on", worker=self.name)
-            del item  # an idle worker must not keep the last item's arguments alive
+                item = None  # an idle worker must not keep the last item's arguments alive
+                self.finished += 1
+                self.busy = False
+        except BaseException as error:  # noqa: BLE001 - user code cannot raise here: this is a fault of ours, or odder
+            if item is None and isinstance(error, EndOfChannel):
+                return True
+            self._fall(item)
+            return False
+
+    def _fall(self, item: T | None) -> None:
+        self.errors += 1
+        if item is not None:
+            self._employer.lost(item)
             self.finished += 1
-            self.busy = False
+        self.busy = False
+        logger("pool").exception("a worker met an internal error and is replaced", worker=self.name)
 
     def run_inside(self, item: T) -> None:
         """Run an item that the one in hand waits for, here and now, unless others are nested too deep already."""
@@ -62,8 +110,17 @@ class Worker(threading.Thread, Generic[T]):
             self.depth += 1
             try:
                 self._run_item(item)
+            except BaseException:
+                self.errors += 1
+                self._employer.lost(item)
+                raise
             finally:
                 self.depth -= 1
+
+
+def is_worker() -> bool:
+    """Whether the calling thread is a worker of any pool."""
+    return hasattr(_here, "worker")
 
 
 def run_in_place(item: Any, *, of: str) -> None:

@@ -13,7 +13,7 @@ from dispatch.errors import NotSerializable, PassedOver
 from dispatch.pool import Drained
 from dispatch.testing import _far_side
 from dispatch.testing._scene import Scene
-from dispatch.transports import Destination, HandOver, Unconfigured
+from dispatch.transports import Destination, DestinationStatistics, HandOver, Pending, Unconfigured
 
 _CELERY_START_NS = 2_000_000
 """What an idle broker and worker on the same machine take: the prediction for one that is not there."""
@@ -82,10 +82,16 @@ class Understudy:
             seen.accepted = why is None
             return why
 
-    def run_here(self, call: Call) -> bool:
+    def run_here(self, call: Call, *, awaiting: bool) -> Pending | None:
         with self._seen(call) as seen:
-            seen.accepted = self._taker is None and self._travel(call) is None and self._inner.run_here(call)
-            return seen.accepted
+            running = None
+            if self._taker is None and self._travel(call) is None:
+                running = self._inner.run_here(call, awaiting=awaiting)
+            seen.accepted = running is not None
+            return running
+
+    def statistics(self) -> DestinationStatistics:
+        return self._inner.statistics()
 
     def close(self, grace: float) -> Drained:
         return self._inner.close(grace)

@@ -3,6 +3,7 @@
 from dispatch.transports._destination import Destination as Destination
 from dispatch.transports._destination import HandOver as HandOver
 from dispatch.transports._destination import Pending as Pending
+from dispatch.transports._statistics import DestinationStatistics as DestinationStatistics
 from dispatch.transports._unconfigured import Unconfigured as Unconfigured
 
-__all__ = ["Destination", "HandOver", "Pending", "Unconfigured"]
+__all__ = ["Destination", "DestinationStatistics", "HandOver", "Pending", "Unconfigured"]

@@ -9,6 +9,7 @@ from dispatch._call import Call
 from dispatch.errors import PassedOver
 from dispatch.policy import Place
 from dispatch.pool import Drained
+from dispatch.transports._statistics import DestinationStatistics
 
 
 class Pending(Protocol):
@@ -42,8 +43,14 @@ class Destination(Place, Protocol):
         `unknown` says that the call may run all the same; every other one says that it will not.
         """
 
-    def run_here(self, call: Call) -> bool:
-        """Run the call in the calling thread, if this thread is one of the destination's own workers."""
+    def run_here(self, call: Call, *, awaiting: bool) -> Pending | None:
+        """What runs the call where the caller is, if that is one of the destination's own workers; else `None`.
+
+        `awaiting`: the caller is a coroutine that will wait for it.
+        """
+
+    def statistics(self) -> DestinationStatistics:
+        """What it holds at this moment."""
 
     def close(self, grace: float) -> Drained:
         """Take nothing new, finish what was started, then follow `on_shutdown`. Twice is once; unopened is fine."""

@@ -9,6 +9,7 @@ from dispatch._requirements import Durability
 from dispatch.errors import PassedOver
 from dispatch.pool import Drained
 from dispatch.transports._destination import HandOver
+from dispatch.transports._statistics import DestinationStatistics
 
 
 class Unconfigured:
@@ -45,8 +46,11 @@ class Unconfigured:
         yield from ()
         return self._missing
 
-    def run_here(self, call: Call) -> bool:
-        return False
+    def run_here(self, call: Call, *, awaiting: bool) -> None:
+        return None
+
+    def statistics(self) -> DestinationStatistics:
+        return DestinationStatistics(transport=self.transport)
 
     def close(self, grace: float) -> Drained:
         return Drained()

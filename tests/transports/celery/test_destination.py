@@ -90,7 +90,7 @@ def test_it_carries_what_the_policy_lets_it(caller):
 def test_it_takes_no_call_without_being_asked_to_wait(caller):
     """A broker always needs encoding and an answer."""
     assert not caller.destination.try_now(caller.call("blue"))
-    assert not caller.destination.run_here(caller.call("blue"))
+    assert not caller.destination.run_here(caller.call("blue"), awaiting=False)
     assert not caller.destination.always_fit
 
 
@@ -101,6 +101,19 @@ def test_the_start_is_predicted_from_what_publishing_took_of_late(redis_url):
         for _ in range(20):
             caller.brew("blue")
         assert 2_000_000 != caller.destination.predicted_start_ns()
+
+
+def test_its_figures_are_the_calls_that_the_broker_has_not_answered_yet(redis_url):
+    """From the moment a call is with the publisher until its answer is there."""
+    with calling(redis_url) as caller:
+        steps, pending = caller.begin(caller.call("blue"))
+        before = caller.destination.statistics()
+        caller.end(steps, pending)
+        after = caller.destination.statistics()
+
+    assert ("celery", 1, 0) == (before.transport, before.waiting, after.waiting)
+    assert before.oldest_waiting_ns > 0
+    assert after.oldest_waiting_ns is None
 
 
 # Encoding --------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import weakref
@@ -13,6 +12,7 @@ from typing import TypeAlias
 from celery import Celery
 from celery.utils.imports import import_from_cwd
 
+from dispatch._fork import renew_in_child
 from dispatch.errors import NotConfigured
 from dispatch.transports.celery._registration import register_with
 from dispatch.transports.celery._store import Store
@@ -106,7 +106,7 @@ def _after_fork() -> None:
         source._start_anew()  # noqa: SLF001 - the other half of this file
 
 
-os.register_at_fork(after_in_child=_after_fork)
+renew_in_child(_after_fork)
 
 
 def _parted(text: str, setting: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from dispatch.errors import NotConfigured, PassedOver
 from dispatch.policy import CelerySettings
 from dispatch.pool import Drained
 from dispatch.transports._destination import HandOver
+from dispatch.transports._statistics import DestinationStatistics
 from dispatch.transports.celery._brokers import Broker, Way
 from dispatch.transports.celery.publishing import Body, Limits, Ticket, Uncarried, check, encode, message_of
 
@@ -39,6 +40,8 @@ class CeleryDestination:
         self._patience = settings.publish_deadline_ns / 1e9
         self._publish_ns = _PUBLISH_NS
         broker.expect(settings.queue, self._patience, _limits(settings))
+        self._outstanding: set[Call] = set()
+        """Given to the publisher and not answered yet."""
 
     # ---- asked while deciding
 
@@ -93,6 +96,7 @@ class CeleryDestination:
         queue = self._settings.queue or way.default_queue
         publication = telemetry.publishing(call, queue=queue, system=way.system, size=body.size)
         passed: PassedOver | None = PassedOver(self.name, "unknown", "its caller stopped waiting for the answer")
+        self._outstanding.add(call)
         try:
             ticket = self._submitted(call, body, way, queue, publication.headers)
             try:
@@ -103,11 +107,21 @@ class CeleryDestination:
                 raise
             passed = self._outcome(call, ticket)
         finally:
+            self._outstanding.discard(call)
             publication.end(passed)
         return passed
 
-    def run_here(self, call: Call) -> bool:
-        return False
+    def run_here(self, call: Call, *, awaiting: bool) -> None:
+        return None
+
+    def statistics(self) -> DestinationStatistics:
+        # In a forked child what others were publishing is the parent's.
+        asked = [call.entered for call in tuple(self._outstanding) if not call.foreign]
+        return DestinationStatistics(
+            transport=self.transport,
+            waiting=len(asked),
+            oldest_waiting_ns=ticks() - min(asked) if asked else None,
+        )
 
     def close(self, grace: float) -> Drained:
         """Have the publisher send what waits. Its callers are told: nothing is dropped here."""

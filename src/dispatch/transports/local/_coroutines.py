@@ -6,6 +6,8 @@ import asyncio
 from asyncio import Task, _get_running_loop
 from typing import TypeAlias
 
+import msgspec
+
 from dispatch import telemetry
 from dispatch._call import Call
 from dispatch._clock import ticks
@@ -15,7 +17,7 @@ from dispatch._registry import TaskSpec
 from dispatch._unread import expect_reader
 from dispatch.errors import CallCancelled, CallFailed
 from dispatch.policy import LocalSettings
-from dispatch.pool import CallersLoop, LoopPool, unsound
+from dispatch.pool import Allowance, Bounded, CallersLoop, LoopPool, Slot, Weighed, WeighedCallersLoop, slot, unsound
 from dispatch.transports.local._expiry import expired
 
 LoopOfCalls: TypeAlias = LoopPool[Call] | CallersLoop[Call]
@@ -27,16 +29,22 @@ _AT_ONCE = 1000
 class Coroutines:
     """The runner of every coroutine task, beside whatever runs plain functions."""
 
-    def __init__(self, name: str, settings: LocalSettings) -> None:
+    def __init__(self, name: str, settings: LocalSettings, allowance: Allowance[Call] | None = None) -> None:
+        """`allowance`: what bounds the bytes that wait, where the policy does."""
         self._callers = settings.loop == "caller"
-        kind = CallersLoop if self._callers else LoopPool
-        self.pool: LoopOfCalls = kind(
-            name,
-            self._start,
-            self._lost,
-            limit=settings.workers or _AT_ONCE,
-            capacity=settings.capacity,
-        )
+        self._allowance = allowance
+        limit, capacity = settings.workers or _AT_ONCE, settings.capacity
+        start = self._start if allowance is None else self._start_weighed
+        self._loop: LoopOfCalls
+        self.pool: Bounded[Call]
+        if self._callers:
+            self._loop = self.pool = CallersLoop(name, start, self._lost, limit=limit, capacity=capacity)
+            if allowance is not None:
+                self.pool = WeighedCallersLoop(self._loop, allowance)
+        else:
+            self._loop = self.pool = LoopPool(name, start, self._lost, limit=limit, capacity=capacity)
+            if allowance is not None:
+                self.pool = Weighed(self._loop, allowance)
 
     def cannot_run(self, spec: TaskSpec) -> str | None:
         """Why no call of this task can ever run here."""
@@ -50,7 +58,21 @@ class Coroutines:
             return None
         return "no event loop is running in the calling thread: send it from a coroutine, or write `loop: own`"
 
+    def send_aside(self, call: Call) -> bool:
+        """Take a call that the running coroutine, of this very loop, is about to wait for, and lend it its slot."""
+        if not self._loop.send_aside(call):
+            return False
+        # It has not begun: that takes the loop, which we hold.
+        call.decision = msgspec.structs.replace(call.decision, destination=self._loop.name, transport="local")
+        call.sent = ticks()
+        return True
+
     # ---- on the loop
+
+    def _start_weighed(self, loop: asyncio.AbstractEventLoop, call: Call) -> asyncio.Task[None]:
+        if self._allowance is not None:
+            self._allowance.give(call)
+        return self._start(loop, call)
 
     def _start(self, loop: asyncio.AbstractEventLoop, call: Call) -> asyncio.Task[None]:
         running = self._run(call)
@@ -66,6 +88,8 @@ class Coroutines:
         """
         call.taken = ticks()
         took = 0
+        held = Slot(self._loop, call)
+        slot.set(held)
         if call.claim() and not ((call.options is not None or call.spec.expires_ns is not None) and expired(call)):
             trace = telemetry.executing(call) if telemetry.recording() else None
             call.started = ticks()
@@ -78,11 +102,14 @@ class Coroutines:
             call.settle(outcome)
             took = call.ended - call.taken
             del outcome
-        self.pool.ended(call, took)
+        self._loop.ended(call, took)
+        held.item = None
         del call  # see `Threads.run`
 
     def _lost(self, call: Call) -> None:
         """Its loop did not run it, or not to its end."""
+        if self._allowance is not None:
+            self._allowance.give(call)
         if call.stage == "running":
             call.settle(Failure(CallFailed(f"call {call.id} of {call.spec.name} was broken off with its event loop")))
         else:

@@ -13,21 +13,25 @@ from dispatch._executor import execute
 from dispatch._outcome import Failure
 from dispatch._registry import TaskSpec
 from dispatch._unread import expect_reader
+from dispatch.errors import CallFailed
 from dispatch.policy import LocalSettings
-from dispatch.pool import Pool
+from dispatch.pool import Allowance, Bounded, Pool, Weighed
 from dispatch.transports.local._expiry import expired
 
 
 class Threads:
     """The runner that a destination has unless its policy says otherwise."""
 
-    def __init__(self, name: str, settings: LocalSettings) -> None:
-        self.pool: Pool[Call] = Pool(
+    def __init__(self, name: str, settings: LocalSettings, allowance: Allowance[Call] | None = None) -> None:
+        """`allowance`: what bounds the bytes that wait, where the policy does."""
+        pool = Pool(
             name,
-            self.run,
+            self.run if allowance is None else allowance.giving(self.run),
+            self._lost,
             workers=settings.workers or min(32, (os.cpu_count() or 1) + 4),
             capacity=settings.capacity,
         )
+        self.pool: Bounded[Call] = pool if allowance is None else Weighed(pool, allowance)
 
     def cannot_run(self, spec: TaskSpec) -> str | None:
         """Why no call of this task can ever run here."""
@@ -52,6 +56,11 @@ class Threads:
         call.decision = msgspec.structs.replace(call.decision, destination=self.pool.name, transport="inline")
         call.sent = ticks()
         self.run(call)
+
+    def _lost(self, call: Call) -> None:
+        """Its worker fell."""
+        why = "met an internal error of dispatch, or an exception from nowhere; the log has it"
+        call.settle(Failure(CallFailed(f"call {call.id} of {call.spec.name} was lost when its worker {why}")))
 
     def _execute(self, call: Call) -> int:
         trace = telemetry.executing(call) if telemetry.recording() else None

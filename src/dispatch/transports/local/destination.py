@@ -5,17 +5,20 @@ from __future__ import annotations
 from time import monotonic
 
 from dispatch._call import Call
+from dispatch._clock import ticks
 from dispatch._decision import Transport
 from dispatch._outcome import Failure
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Durability
+from dispatch._units import show_size
 from dispatch.errors import CallCancelled, DestinationFull, PassedOver
 from dispatch.policy import LocalSettings
-from dispatch.pool import Drained, Pool, PoolStatistics
-from dispatch.transports._destination import HandOver
-from dispatch.transports.local._coroutines import Coroutines, LoopOfCalls
+from dispatch.pool import Allowance, Bounded, Drained
+from dispatch.transports._destination import HandOver, Pending
+from dispatch.transports._statistics import DestinationStatistics
+from dispatch.transports.local._coroutines import Coroutines
 from dispatch.transports.local._threads import Threads
-from dispatch.transports.local._waits import Here, Room
+from dispatch.transports.local._waits import Aside, Here, InPlace, Room
 
 
 class LocalDestination:
@@ -23,14 +26,15 @@ class LocalDestination:
 
     transport: Transport = "local"
     always_fit = True  # where a call needs its caller's loop, `try_now` looks for one
-    max_payload = None
 
     def __init__(self, name: str, settings: LocalSettings) -> None:
         self.name = name
+        self.max_payload = settings.max_bytes
         self._settings = settings
-        self._coroutines = Coroutines(name, settings)
-        self._functions = None if settings.runner == "asyncio" else Threads(name, settings)
-        self._pool = self._coroutines.pool if self._functions is None else self._functions.pool
+        self._allowance = None if settings.max_bytes is None else Allowance(settings.max_bytes, _weight)
+        self._coroutines = Coroutines(name, settings, self._allowance)
+        self._functions = None if settings.runner == "asyncio" else Threads(name, settings, self._allowance)
+        self._pool: Bounded[Call] = self._coroutines.pool if self._functions is None else self._functions.pool
         """For everything that is no coroutine."""
 
     # ---- asked while deciding
@@ -66,7 +70,7 @@ class LocalDestination:
         pool = self._coroutines.pool if call.spec.coroutine else self._pool
         if pool.try_send(call):
             return None
-        if self._settings.on_full == "block" and may_wait and (call.spec.coroutine or not pool.is_mine()):
+        if self._settings.on_full == "block" and may_wait and not pool.is_mine():
             room = Room(pool, call, self._settings.block_timeout_ns / 1e9)
             try:
                 yield room
@@ -78,7 +82,7 @@ class LocalDestination:
                 return None
         if pool.closed:
             return PassedOver(self.name, "refused", "it was shut down; `dispatch.configure()` starts anew")
-        full = PassedOver(self.name, "full", f"{pool.capacity} calls are waiting")
+        full = PassedOver(self.name, "full", self._how_full(pool.capacity))
         if self._settings.on_full == "reject":
             raise DestinationFull(call.spec.name, [full])
         if self._settings.on_full == "caller_runs" and self._functions is not None and not call.spec.coroutine:
@@ -86,11 +90,20 @@ class LocalDestination:
             return None
         return full
 
-    def run_here(self, call: Call) -> bool:
-        if call.spec.coroutine or self._functions is None or not self._pool.is_mine():
-            return False  # a coroutine that is sent from its own loop cannot be finished before `delay` returns
-        self._functions.run_inline(call)
-        return True
+    def run_here(self, call: Call, *, awaiting: bool) -> Pending | None:
+        if call.spec.coroutine:
+            # Without `await` it cannot be finished before `delay` returns.
+            return Aside(call) if awaiting and self._coroutines.send_aside(call) else None
+        if self._functions is None or not self._pool.is_mine():
+            return None
+        return InPlace(self._functions, call)
+
+    def _how_full(self, capacity: int) -> str:
+        allowance = self._allowance
+        if allowance is None:
+            return f"{capacity} calls are waiting"
+        waiting = f"{show_size(allowance.held)} of {show_size(allowance.limit)} are waiting, others stand in line,"
+        return f"{waiting} or {capacity} calls are waiting"
 
     # ---- its end
 
@@ -105,14 +118,35 @@ class LocalDestination:
         )
 
     @property
-    def _pools(self) -> tuple[Pool[Call] | LoopOfCalls, ...]:
+    def _pools(self) -> tuple[Bounded[Call], ...]:
         return (self._coroutines.pool,) if self._functions is None else (self._functions.pool, self._coroutines.pool)
 
     def _drop(self, call: Call) -> None:
         call.settle(Failure(CallCancelled(f"call {call.id} of {call.spec.name} was dropped at shutdown")))
 
-    def statistics(self) -> PoolStatistics:
-        return self._pool.statistics()
+    def statistics(self) -> DestinationStatistics:
+        """Threads and the loop for coroutines together; the limits are those of what runs plain functions."""
+        pools = [pool.statistics() for pool in self._pools]
+        oldest = [call.entered for pool in self._pools if (call := pool.oldest()) is not None]
+        return DestinationStatistics(
+            transport=self.transport,
+            waiting=sum(each.waiting for each in pools),
+            capacity=self._pool.capacity,
+            bytes=None if self._allowance is None else self._allowance.held,
+            max_bytes=self.max_payload,
+            oldest_waiting_ns=ticks() - min(oldest) if oldest else None,
+            busy=sum(each.busy for each in pools),
+            workers=sum(each.workers for each in pools),
+            limit=pools[0].limit,
+            abandoned=sum(each.abandoned for each in pools),
+            finished=sum(each.finished for each in pools),
+            errors=sum(each.errors for each in pools),
+        )
 
     def __repr__(self) -> str:
         return f"<LocalDestination {self.name} {self._pool!r}>"
+
+
+def _weight(call: Call) -> int:
+    """What the policy measured; where it was not asked to, or could not tell, nothing."""
+    return call.payload or 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import weakref
@@ -11,6 +10,7 @@ from time import monotonic
 from typing import TypeAlias
 
 from dispatch._flag import Flag
+from dispatch._fork import notice_fork, renew_in_child
 from dispatch._log import logger
 from dispatch._turn import Turn
 from dispatch.transports.celery.publishing._answer import Answer, refused
@@ -108,8 +108,7 @@ class Publisher:
         self._crew_ = _Crew(Courier(self._load, self.queues, breaker), breaker)
 
     def _crew(self) -> _Crew:
-        if self._crew_.pid != os.getpid():  # a fork that ran no hooks
-            self.forget()
+        notice_fork()
         return self._crew_
 
     def _post(self, crew: _Crew, errand: Errand) -> None:
@@ -127,7 +126,6 @@ class _Crew:
     def __init__(self, courier: Courier, breaker: Breaker) -> None:
         self.courier = courier
         self.breaker = breaker
-        self.pid = os.getpid()
         # Looked up now: under gevent's monkey patches this is gevent's own.
         self.mail: queue.SimpleQueue[Errand | None] = queue.SimpleQueue()
         self.stir = threading.Event()
@@ -236,4 +234,4 @@ def _forget_all() -> None:
         publisher.forget()
 
 
-os.register_at_fork(after_in_child=_forget_all)
+renew_in_child(_forget_all)

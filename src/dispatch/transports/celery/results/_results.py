@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from celery.backends.redis import RedisBackend
 from redis import Redis
 
 from dispatch._call import Call
+from dispatch._fork import renew_in_child
 from dispatch._log import logger
 from dispatch._outcome import Outcome
 from dispatch.errors import NotConfigured
@@ -196,4 +196,4 @@ def _after_fork() -> None:
         results._start_anew()  # noqa: SLF001 - the other half of this file
 
 
-os.register_at_fork(after_in_child=_after_fork)
+renew_in_child(_after_fork)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Mapping
 from typing import Any
 
 from dispatch._executor import execute_async
+from dispatch._fork import renew_in_child
 from dispatch._outcome import Failure, Outcome
 from dispatch.errors import NotConfigured
 from dispatch.pool import LoopThread, unsound
@@ -32,7 +32,7 @@ class _Loop:
 
 
 _loop = _Loop()
-os.register_at_fork(after_in_child=_loop.renew)
+renew_in_child(_loop.renew)
 
 
 def run_on_loop(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Outcome:

@@ -1,0 +1,43 @@
+"""What every pool does, whatever runs its items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from dispatch.pool._statistics import Drained, PoolStatistics
+
+T = TypeVar("T")
+
+
+class Bounded(Protocol[T]):
+    """Runs items, of which only so many may wait. Safe from any thread."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capacity(self) -> int: ...
+
+    @property
+    def closed(self) -> bool: ...
+
+    def try_send(self, item: T) -> bool:
+        """Take `item` if there is room at once, and never after `close`."""
+
+    def send(self, item: T, timeout: float) -> bool:
+        """Take `item`, waiting up to `timeout` seconds for room; never after `close`."""
+
+    def is_mine(self) -> bool:
+        """Whether the caller holds one of the pool's own slots, so that room may never come while it waits."""
+
+    def expected_wait_ns(self) -> int:
+        """How long an item sent now would wait for its turn."""
+
+    def statistics(self) -> PoolStatistics: ...
+
+    def oldest(self) -> T | None:
+        """The item that has waited longest, still waiting; `None`: none does, or it cannot be told."""
+
+    def close(self, grace: float, *, drop: Callable[[T], None] | None = None) -> Drained:
+        """Take nothing new, and wait up to `grace` seconds for what is held. Twice is once."""

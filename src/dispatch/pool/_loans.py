@@ -1,0 +1,93 @@
+"""A coroutine that waits for another one of its own pool lends it its slot.
+
+With every slot taken by somebody who waits for an item behind it, nobody would be left to run one. So the item that is
+waited for is started at once, out of its turn; the waiter does nothing meanwhile, and no more than `limit` are at work.
+A slot is lent once at a time: of many items that its holder waits for, the next starts when the one before has ended.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_DEEPEST = 32
+"""Loans of loans; beyond, a coroutine waits like anybody else."""
+
+
+class Loans(Generic[T]):
+    """Who runs in whose slot, on one loop, in whose thread all of this is called."""
+
+    def __init__(self, start: Callable[[T], bool]) -> None:
+        """`start` starts an item out of its turn; false when it does not wait any more."""
+        self.lent: dict[T, T] = {}
+        """The lender of each item that runs in a slot which is not its own."""
+        self._start = start
+        self._wanted: dict[T, deque[T]] = {}
+        """What else each lender waits for; an entry for each of them while it lends."""
+
+    def may(self, lender: T) -> bool:
+        """Whether a slot may be lent that is lent itself, perhaps."""
+        depth = 0
+        while (up := self.lent.get(lender)) is not None:
+            lender = up
+            depth += 1
+        return depth < _DEEPEST
+
+    def ask(self, lender: T, item: T) -> None:
+        """`lender` is about to wait for `item`: have it run in its slot, now or after others."""
+        if lender in self._wanted:
+            self._wanted[lender].append(item)
+        elif self.may(lender):
+            self._wanted[lender] = deque([item])
+            self._go_on(lender)
+
+    def ended(self, item: T) -> None:
+        """To be told of each item that ends while anything is lent."""
+        self._wanted.pop(item, None)
+        lender = self.lent.pop(item, None)
+        if lender in self._wanted:
+            self._go_on(lender)
+
+    def _go_on(self, lender: T) -> None:
+        wanted = self._wanted[lender]
+        while wanted:
+            item = wanted.popleft()
+            self.lent[item] = lender
+            if self._start(item):
+                return
+            del self.lent[item]
+        del self._wanted[lender]
+
+
+class Lending(Protocol):
+    """A pool of coroutines."""
+
+    name: str
+
+    def stand_aside(self, item: Any) -> None:
+        """The running coroutine is about to wait for `item`: if it holds a slot here and `item` waits, lend it."""
+
+
+class Slot(msgspec.Struct, eq=False):
+    """A pool, and the item that runs there; whoever runs the item takes it out at its end."""
+
+    pool: Lending
+    item: Any
+    """`None` at its end: what a task leaves behind shares its context, and must not keep it alive."""
+
+
+slot: ContextVar[Slot | None] = ContextVar("dispatch.slot", default=None)
+"""Set in each item's own context, so that the tasks which it starts know whose slot they share."""
+
+
+def lend_slot(item: Any, *, to_pool: str) -> None:
+    """If the running coroutine holds a slot of the pool named `to_pool`, `item` may have it while it is waited for."""
+    held = slot.get()
+    if held is not None and held.pool.name == to_pool:
+        held.pool.stand_aside(item)

@@ -1,0 +1,51 @@
+"""What one destination holds at one moment, as far as this process knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dispatch._decision import Transport
+from dispatch._units import show_duration, show_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationStatistics:
+    """A snapshot; each figure is true of some moment close to the others. `None`: there is no such thing here."""
+
+    transport: Transport
+    waiting: int = 0
+    """Local: accepted and not started. Celery: given to the broker by this process, and not answered yet."""
+    capacity: int | None = None
+    """How many may wait; on a caller's loop, on each."""
+    bytes: int | None = None
+    """Estimated payload of what waits; counted where the policy bounds it."""
+    max_bytes: int | None = None
+    oldest_waiting_ns: int | None = None
+    """Since its `delay`, of the call that has waited longest; also `None` where that cannot be told."""
+    timers: int = 0
+    """Calls whose time has not come yet."""
+    busy: int = 0
+    """Workers, or coroutines, that run a call right now."""
+    workers: int = 0
+    """Threads started so far, or coroutines running."""
+    limit: int | None = None
+    """The most workers there may be; on a caller's loop, on each."""
+    abandoned: int = 0
+    """Workers whose call has failed already, and that cannot be stopped before it returns."""
+    finished: int = 0
+    """Calls that were run, or given up, so far."""
+    errors: int = 0
+    """Internal errors so far, each logged."""
+
+    def __repr__(self) -> str:
+        parts = [f"{self.waiting} waiting" + (f" of {self.capacity}" if self.capacity is not None else "")]
+        if self.bytes is not None and self.max_bytes is not None:
+            parts.append(f"{show_size(self.bytes)} of {show_size(self.max_bytes)}")
+        if self.oldest_waiting_ns is not None:
+            parts.append(f"oldest {show_duration(self.oldest_waiting_ns)}")
+        if self.limit is not None:
+            parts.append(f"{self.busy} busy of {self.limit}")
+        for count, what in ((self.timers, "timers"), (self.abandoned, "abandoned"), (self.errors, "errors")):
+            if count:
+                parts.append(f"{count} {what}")
+        return f"<{self.transport}: {', '.join(parts)}>"
