@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -32,6 +32,22 @@ class ForwarderStatistics(msgspec.Struct, kw_only=True):
     never: int = 0
     errors: int = 0
     """Rounds that broke off, each logged; their rows are taken again."""
+
+
+class Rounds(Protocol):
+    """What a watchman goes, again and again, in one thread."""
+
+    @property
+    def statistics(self) -> ForwarderStatistics: ...
+
+    def anew(self) -> Rounds:
+        """The same for a forked child: another owner, with nothing in hand."""
+
+    def go(self) -> Literal["idle", "went on", "in vain"]:
+        """Raises `DispatchError` for trouble with the disk."""
+
+    def end(self) -> None:
+        """It was the last one."""
 
 
 class Round:
