@@ -31,7 +31,7 @@ from dispatch._outcome import Outcome
 from dispatch._registry import TaskSpec
 from dispatch._turn import Turn
 
-Stage: TypeAlias = Literal["waiting", "running", "settled", "unknown"]
+Stage: TypeAlias = Literal["waiting", "running", "settled", "unknown", "spooled"]
 
 
 class Source(Protocol):
@@ -109,6 +109,12 @@ class Call(msgspec.Struct, eq=False, weakref=True):
                 return False
             self.stage = "running"
             return True
+
+    def keep(self, *, doubtful: bool) -> None:
+        """It is on disk. `doubtful`: a broker may have it all the same."""
+        with _turn.lock:
+            if self.outcome is None:  # a quick worker may have settled it already
+                self.stage = "unknown" if doubtful else "spooled"
 
     def settle(self, outcome: Outcome, *, unless_running: bool = False) -> bool:
         """Give the call its outcome and wake whoever waits for it. False when it had one, or runs already."""

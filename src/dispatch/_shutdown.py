@@ -13,6 +13,9 @@ from dispatch._waiting import in_event_loop
 from dispatch.pool import Drained, is_worker
 from dispatch.transports import Destination
 
+_ORDER = {"local": 0, "spool": 1, "celery": 2}
+"""A task that is still finishing may have something to spool or to publish, and what forwards needs the publisher."""
+
 
 class Shutdown:
     """Closes what a dispatcher has, local destinations first. Whoever comes second finds everything closed."""
@@ -36,8 +39,7 @@ class Shutdown:
             self._turn.release()
 
     def _close(self, destinations: Iterable[Destination], celery: CelerySide, deadline: float) -> Drained:
-        # Local ones first: a task that is still finishing may have something to publish.
-        in_order = sorted(destinations, key=lambda each: each.transport != "local")
+        in_order = sorted(destinations, key=lambda each: _ORDER.get(each.transport, 0))
         ended = [destination.close(_left(deadline)) for destination in in_order]
         celery.close(_left(deadline))
         total = Drained(

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 
 class DispatchError(Exception):
@@ -109,13 +109,15 @@ class NotSerializable(NotAccepted):
     """The arguments cannot travel as JSON, and no candidate takes them by reference. Nothing was sent."""
 
 
-def refusal(task: str, passed: Sequence[PassedOver]) -> DispatchError:
-    """The error that says best why nobody took a call of `task`."""
+def refusal(task: str, passed: Sequence[PassedOver], spools: Container[str] = ()) -> DispatchError:
+    """The error that says best why nobody took a call of `task`. `spools`: the names of those that are one."""
     reasons = {each.why for each in passed}
     if reasons == {"not_configured"}:
         return NotConfigured(f"{task} has nowhere to go: " + "; ".join(each.detail for each in passed))
     if passed and all(each.argument is not None for each in passed):
         return NotSerializable(task, passed)
+    if any(each.why == "full" and each.destination in spools for each in passed):
+        return SpoolFull(task, passed)  # the last resort was there, and had no room: that is to be mended
     if reasons == {"full"}:
         return DestinationFull(task, passed)
     return NotAccepted(task, passed)

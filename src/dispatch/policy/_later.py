@@ -11,7 +11,6 @@ from dispatch.errors import Problem
 from dispatch.policy._node import Mapping, Text
 
 _VALUES: dict[tuple[str, str, str], str] = {
-    ("spool", "transport", "spool"): "Until then let durable calls go to a celery destination alone.",
     ("local", "runner", "process"): "Until then send `kind: cpu` calls to a celery destination, or leave `runner` out.",
     ("local", "on_shutdown", "hand_over"): "Until then write `finish` or `drop`.",
 }

@@ -13,6 +13,8 @@ from dispatch.telemetry._listener import recording as recording
 from dispatch.telemetry._processing import processing as processing
 from dispatch.telemetry._publication import Publication as Publication
 from dispatch.telemetry._publication import publishing as publishing
+from dispatch.telemetry._resumption import resume as resume
+from dispatch.telemetry._resumption import trace_id as trace_id
 from dispatch.telemetry._setup import setup as setup
 
 __all__ = [
@@ -26,5 +28,7 @@ __all__ = [
     "processing",
     "publishing",
     "recording",
+    "resume",
     "setup",
+    "trace_id",
 ]

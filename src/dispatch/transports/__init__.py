@@ -3,7 +3,21 @@
 from dispatch.transports._destination import Destination as Destination
 from dispatch.transports._destination import HandOver as HandOver
 from dispatch.transports._destination import Pending as Pending
+from dispatch.transports._outlet import Outlet as Outlet
+from dispatch.transports._outlet import Parcel as Parcel
 from dispatch.transports._statistics import DestinationStatistics as DestinationStatistics
+from dispatch.transports._uncarried import Uncarried as Uncarried
+from dispatch.transports._unconfigured import A_BROKER as A_BROKER
 from dispatch.transports._unconfigured import Unconfigured as Unconfigured
 
-__all__ = ["Destination", "DestinationStatistics", "HandOver", "Pending", "Unconfigured"]
+__all__ = [
+    "A_BROKER",
+    "Destination",
+    "DestinationStatistics",
+    "HandOver",
+    "Outlet",
+    "Parcel",
+    "Pending",
+    "Uncarried",
+    "Unconfigured",
+]

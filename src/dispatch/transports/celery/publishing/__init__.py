@@ -1,13 +1,29 @@
 """From a call to a broker's answer: encoding, messages, and the one thread that speaks to the broker."""
 
+from dispatch.transports.celery.publishing._answer import Answer as Answer
 from dispatch.transports.celery.publishing._breaker import Limits as Limits
 from dispatch.transports.celery.publishing._encoding import Body as Body
-from dispatch.transports.celery.publishing._encoding import Uncarried as Uncarried
 from dispatch.transports.celery.publishing._encoding import check as check
 from dispatch.transports.celery.publishing._encoding import encode as encode
 from dispatch.transports.celery.publishing._lines import load as load
+from dispatch.transports.celery.publishing._message import Message as Message
 from dispatch.transports.celery.publishing._message import message_of as message_of
+from dispatch.transports.celery.publishing._parcel import opened as opened
+from dispatch.transports.celery.publishing._parcel import sealed as sealed
 from dispatch.transports.celery.publishing._publisher import Publisher as Publisher
 from dispatch.transports.celery.publishing._ticket import Ticket as Ticket
 
-__all__ = ["Body", "Limits", "Publisher", "Ticket", "Uncarried", "check", "encode", "load", "message_of"]
+__all__ = [
+    "Answer",
+    "Body",
+    "Limits",
+    "Message",
+    "Publisher",
+    "Ticket",
+    "check",
+    "encode",
+    "load",
+    "message_of",
+    "opened",
+    "sealed",
+]

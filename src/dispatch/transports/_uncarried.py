@@ -1,0 +1,77 @@
+"""Arguments that cannot travel, and which of them it is."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from dispatch.errors import PassedOver
+
+
+class Uncarried(Exception):
+    """The arguments cannot travel. The message says which one, its type and the cure, and never its value."""
+
+    def __init__(self, argument: str | None, detail: str) -> None:
+        self.argument = argument
+        super().__init__(detail)
+
+    def passed(self, destination: str) -> PassedOver:
+        return PassedOver(destination, "cannot_carry", str(self), argument=self.argument or "arguments")
+
+
+def uncarried(
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    function: Callable[..., Any] | None,
+    travels: Callable[[Any], bool],
+    *,
+    form: str,
+    reason: str,
+) -> Uncarried:
+    """Whose fault it is that all of them together did not travel.
+
+    `travels` says it of one value; `form` is what they were to travel as, and `reason` what that complained of.
+    `function` knows the names of positional arguments.
+    """
+    for name, value in _named(args, kwargs, function):
+        if not travels(value):
+            within = _culprit(value, travels)
+            holds = "" if within is value else f", and holds a value of type {type_of(within)}"
+            return Uncarried(
+                name,
+                f"argument {name!r} is of type {type_of(value)}{holds}: {form} cannot carry that "
+                f"({reason}). Pass text, numbers, lists or dicts, such as an id to look it up by",
+            )
+    return Uncarried(None, f"the arguments together are more than {form} can carry")
+
+
+def type_of(value: Any) -> str:
+    """The name of its type, as its author knows it."""
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _named(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], function: Callable[..., Any] | None
+) -> Iterator[tuple[str, Any]]:
+    parameters = inspect.signature(function).parameters.values() if function is not None else ()
+    names = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    rest = next((each.name for each in parameters if each.kind is each.VAR_POSITIONAL), None)
+    for place, value in enumerate(args):
+        if place < len(names):
+            yield names[place], value
+        else:
+            yield f"number {place + 1}" if rest is None else f"{rest}[{place - len(names)}]", value
+    yield from kwargs.items()
+
+
+def _culprit(value: Any, travels: Callable[[Any], bool]) -> Any:
+    """The innermost part of `value` that does not travel, as far as lists and dicts lead to it."""
+    for _ in range(100):  # a list that holds itself has no innermost part
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+        worse = next((part for part in parts if not travels(part)), None)
+        if worse is None:
+            return value
+        value = worse
+    return value

@@ -1,0 +1,172 @@
+"""A spool's way to a pool of this process: calls that survive it, without any broker."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+import weakref
+from contextvars import Context
+from functools import partial
+from typing import Any
+
+from dispatch import _unread, telemetry
+from dispatch._call import Call, CallOptions, Source
+from dispatch._clock import ticks, wall
+from dispatch._decision import Decision
+from dispatch._ids import here
+from dispatch._log import logger
+from dispatch._outcome import Failure, Outcome
+from dispatch._registry import TaskSpec, registry
+from dispatch._requirements import Durability
+from dispatch.errors import CallExpired, PassedOver
+from dispatch.spool import Ended, Row, Runner, Spool, Verdict
+from dispatch.transports._destination import Destination
+from dispatch.transports._outlet import Parcel
+from dispatch.transports._uncarried import Uncarried
+from dispatch.transports.spool._lookout import Lookout
+from dispatch.transports.spool._plain_json import decoded, encoded
+
+_AT_ONCE = 32
+"""Calls given to the pool at a time: enough to keep it busy, and few enough to leave it room for others."""
+
+_MOST_UNENDED = 5
+"""A call that was begun so often and never ended is what ends its processes: it is set aside."""
+
+_MOST_UNKNOWN = 10
+"""So often a task is looked for, some four minutes in all: a program that starts may not have declared it yet."""
+
+
+class RunHere:
+    """Packs calls as JSON, and runs them in one local destination: at least once, however often the process dies."""
+
+    def __init__(self, destination: Destination) -> None:
+        self.name = destination.name
+        self._destination = destination
+        self._own: weakref.WeakValueDictionary[str, Call] = weakref.WeakValueDictionary()
+        """Calls that somebody in this process has a handle of, by id."""
+
+    # ---- before a call is kept
+
+    def bars(self, spec: TaskSpec, durability: Durability) -> PassedOver | None:
+        if not spec.importable:
+            why = f"after a restart nobody finds {spec.name}: define it at the top of a module"
+            return PassedOver(self.name, "cannot_carry", why)
+        return self._destination.bars(spec, "ephemeral")  # the disk keeps it, and memory only runs it
+
+    def unfit(self) -> PassedOver | None:
+        return self._destination.unfit("ephemeral")
+
+    def refuses(self, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PassedOver | None:
+        try:
+            encoded(spec, args, kwargs)
+        except Uncarried as error:
+            return error.passed(self.name)
+        return None
+
+    def pack(self, call: Call, trace: dict[str, str]) -> Parcel:
+        decision, module, expires = call.decision, call.spec.function.__module__, call.expires_ns
+        self._own[call.id] = call  # before it is on disk: it may be run as soon as it is
+        return Parcel(
+            arguments=encoded(call.spec, call.args, call.kwargs),
+            headers={
+                "module": "" if module == "__main__" else module,
+                "rule": decision.rule,
+                "reason": decision.reason,
+                "policy": decision.policy_version,
+                "trace": trace,
+                "expires_ns": expires,
+            },
+        )
+
+    def kept(self, call: Call, spool: Spool) -> Source:
+        return Lookout(spool)
+
+    # ---- afterwards
+
+    def watchman(self, spool: Spool) -> Runner:
+        return Runner(spool, self.name, self._run, count=_AT_ONCE)
+
+    def _run(self, row: Row, ended: Ended) -> None:
+        if row.unended >= _MOST_UNENDED:
+            ended(_dead(row, f"it was begun {row.unended} times and never ended: it may be what ends its process"))
+            return
+        try:
+            spec = _spec_of(row)
+            call = None if spec is None else self._call(spec, row)
+        except Exception as error:  # noqa: BLE001 - a module of the user's was imported
+            ended(_dead(row, f"it cannot be run here: {type(error).__name__}: {error}"))
+            return
+        if call is None:
+            ended(_not_known(row))
+            return
+        telemetry.resume(call, row.headers["trace"])
+        call.tell(partial(self._end, call, row, ended))  # before it is sent: it may end at once
+        if not self._destination.try_now(call):
+            ended(Verdict(row.id, "refused", f"{self.name} has no room"))
+
+    def _call(self, spec: TaskSpec, row: Row) -> Call:
+        """Raises `LookupError` or `ValueError` for a row that was spooled for somebody else."""
+        args, kwargs = decoded(row.arguments)
+        headers = row.headers
+        decision = Decision(
+            destination=self.name,
+            transport="local",
+            rule=headers["rule"],
+            reason=headers["reason"],
+            policy_version=headers["policy"],
+            durability="durable",
+        )
+        return Call(
+            spec,
+            args,
+            kwargs,
+            Context(),
+            decision,
+            here.space,
+            here.space.number(),
+            entered=ticks() - (wall() - row.entered),
+            options=CallOptions(task_id=row.id, expires_ns=headers["expires_ns"]),
+            attempt=row.attempt,
+        )
+
+    def _end(self, call: Call, row: Row, ended: Ended) -> None:
+        """Called by whoever settles the call, in their thread."""
+        outcome = call.outcome
+        assert outcome is not None, "nobody is told before"  # noqa: S101 - our own misuse, nobody else's
+        _unread.read(call)  # a failure is kept with its row, where somebody will read it
+        verdict = _verdict(call, row, outcome)
+        own = self._own.get(row.id)
+        if own is not None and verdict.what in ("accepted", "never"):
+            own.settle(outcome)
+        ended(verdict)
+
+
+def _verdict(call: Call, row: Row, outcome: Outcome) -> Verdict:
+    if not isinstance(outcome, Failure) or isinstance(outcome.error, CallExpired):
+        return Verdict(row.id, "accepted")
+    error = outcome.error
+    if not call.ended:
+        # Dropped at shutdown, or broken off with its worker: no word of the task's own.
+        return Verdict(row.id, "unknown" if call.started else "refused", str(error), ended=not call.started)
+    told = "".join(traceback.format_exception(type(error), error, outcome.traceback))
+    return _dead(row, f"{type(error).__name__}: {error}", told)
+
+
+def _not_known(row: Row) -> Verdict:
+    detail = f"this process knows no task {row.task}: import the module that declares it"
+    return _dead(row, detail) if row.tries >= _MOST_UNKNOWN else Verdict(row.id, "refused", detail)
+
+
+def _dead(row: Row, detail: str, told: str = "") -> Verdict:
+    log = logger("spool")
+    log.error("a spooled call failed and is kept as dead", task=row.task, call=row.id, why=detail, trace=row.trace)
+    return Verdict(row.id, "never", detail, told)
+
+
+def _spec_of(row: Row) -> TaskSpec | None:
+    """The task, its module imported where that is what is missing. Raises what that raises."""
+    spec = registry.get(row.task)
+    if spec is None and row.headers["module"]:
+        importlib.import_module(row.headers["module"])
+        spec = registry.get(row.task)
+    return spec
