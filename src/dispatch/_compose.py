@@ -13,11 +13,13 @@ from dispatch._turn import Turn
 from dispatch.errors import NotConfigured
 from dispatch.policy import CelerySettings, LocalSettings, Policy, SpoolSettings, load
 from dispatch.settings import Settings
-from dispatch.transports import A_BROKER, Destination, Outlet, Unconfigured
+from dispatch.transports import Destination, Outlet, Unconfigured
 from dispatch.transports.local import LocalDestination
 
 if TYPE_CHECKING:
     from dispatch.transports.celery import AppSource, Broker, Results
+
+_A_NAME = "a name for its file: set DISPATCH_APPLICATION"
 
 PolicySource: TypeAlias = str | Path | Sequence[str | Path] | Policy
 """The name of a ready policy, a path, several of them, or a policy already loaded."""
@@ -68,9 +70,9 @@ def _spool(
     """A spool before one of `made`; one that takes nothing where nobody would empty it, or it has no name."""
     behind = made[said.forward_to or said.run or ""]
     if settings.application is None:
-        return Unconfigured(name, "spool", "a name for its file: set DISPATCH_APPLICATION")
+        return Unconfigured(name, _A_NAME, transport="spool", runs_on=behind.transport)
     if isinstance(behind, Unconfigured):
-        return Unconfigured(name, "spool", A_BROKER)
+        return Unconfigured(name, transport="spool", runs_on=behind.transport)
     from dispatch.spool import Spool  # noqa: PLC0415 - it opens SQLite, and most programs have no spool
     from dispatch.transports.spool import RunHere, SpoolDestination  # noqa: PLC0415 - as above
 

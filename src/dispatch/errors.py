@@ -111,14 +111,15 @@ class NotSerializable(NotAccepted):
 
 def refusal(task: str, passed: Sequence[PassedOver], spools: Container[str] = ()) -> DispatchError:
     """The error that says best why nobody took a call of `task`. `spools`: the names of those that are one."""
-    reasons = {each.why for each in passed}
-    if reasons == {"not_configured"}:
+    # What was never set up is not among those that could have taken it.
+    there = [each for each in passed if each.why != "not_configured"]
+    if passed and not there:
         return NotConfigured(f"{task} has nowhere to go: " + "; ".join(each.detail for each in passed))
-    if passed and all(each.argument is not None for each in passed):
+    if there and all(each.argument is not None for each in there):
         return NotSerializable(task, passed)
     if any(each.why == "full" and each.destination in spools for each in passed):
         return SpoolFull(task, passed)  # the last resort was there, and had no room: that is to be mended
-    if reasons == {"full"}:
+    if {each.why for each in there} == {"full"}:
         return DestinationFull(task, passed)
     return NotAccepted(task, passed)
 

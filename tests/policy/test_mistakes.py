@@ -35,6 +35,10 @@ def celery(keys: str) -> str:
     return changed("{transport: celery}", "{transport: celery, " + keys + "}")
 
 
+def spool(keys: str) -> str:
+    return changed("defaults:", "  disk: {transport: spool, " + keys + "}\ndefaults:")
+
+
 def matching(keys: str) -> str:
     return changed("{durability: durable}", "{" + keys + "}")
 
@@ -132,11 +136,18 @@ TABLE = [
     (celery("«lease»: 30s"), "not-available", "remove it"),
     (celery("«remember»: 1d"), "not-available", "remove it"),
     (celery("«max_deliveries»: 5"), "not-available", "remove it"),
+    # What a spool's calls are handed to.
+    (spool("forward_to: «fast»"), "wrong-way-out", "Of transport celery are: queue."),
+    (spool("run: «queue»"), "wrong-way-out", "Of transport local are: fast."),
+    (spool("forward_to: «disk»"), "wrong-way-out", "is of transport spool"),
+    (spool("forward_to: «quue»"), "unknown-destination", "Did you mean `queue`?"),
     (
-        changed("defaults:", "  disk: {transport: «spool», forward_to: queue, max_bytes: 1GiB}\ndefaults:"),
-        "not-available",
-        "a celery destination alone",
+        spool("run: «fast»").replace("local", "local, runner: asyncio, loop: caller"),
+        "wrong-way-out",
+        "has workers of its own",
     ),
+    (changed("defaults:", "  disk: «{transport: spool}»\ndefaults:"), "no-way-out", "Name the destination"),
+    (changed("defaults:", "  disk: «{transport: spool, run: fast, forward_to: queue}»\ndefaults:"), "no-way-out", ""),
 ]
 
 

@@ -7,11 +7,9 @@ from dispatch.transports._outlet import Outlet as Outlet
 from dispatch.transports._outlet import Parcel as Parcel
 from dispatch.transports._statistics import DestinationStatistics as DestinationStatistics
 from dispatch.transports._uncarried import Uncarried as Uncarried
-from dispatch.transports._unconfigured import A_BROKER as A_BROKER
 from dispatch.transports._unconfigured import Unconfigured as Unconfigured
 
 __all__ = [
-    "A_BROKER",
     "Destination",
     "DestinationStatistics",
     "HandOver",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from dispatch._call import Call, Source
+from dispatch._decision import Transport
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Durability
 from dispatch.errors import PassedOver
@@ -30,6 +31,10 @@ class Outlet(Protocol):
     @property
     def name(self) -> str:
         """The destination's, under which the spool's rows are bound for it."""
+
+    @property
+    def runs_on(self) -> Transport:
+        """The transport of that destination."""
 
     def bars(self, spec: TaskSpec, durability: Durability) -> PassedOver | None:
         """Why no call of this task can ever be handed on."""

@@ -20,10 +20,13 @@ class Unconfigured:
     always_fit = False
     max_payload = None
 
-    def __init__(self, name: str, transport: Transport = "celery", missing: str = A_BROKER) -> None:
+    def __init__(
+        self, name: str, missing: str = A_BROKER, *, transport: Transport = "celery", runs_on: Transport = "celery"
+    ) -> None:
         """`missing`: what it needs, and the cure."""
         self.name = name
         self.transport: Transport = transport
+        self.runs_on: Transport = runs_on
         self._missing = PassedOver(name, "not_configured", f"{name} needs {missing}")
 
     def bars(self, spec: TaskSpec, durability: Durability) -> PassedOver | None:

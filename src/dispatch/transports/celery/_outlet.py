@@ -9,6 +9,7 @@ from typing import Any
 
 from dispatch._call import Call, Source
 from dispatch._clock import ticks, wall, wall_of
+from dispatch._decision import Transport
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Durability
 from dispatch.errors import PassedOver
@@ -21,6 +22,8 @@ from dispatch.transports.celery.publishing import Answer, Ticket, opened, sealed
 
 class CeleryOutlet:
     """Packs calls as messages for one Celery destination, and publishes them under the same ids."""
+
+    runs_on: Transport = "celery"
 
     def __init__(self, destination: CeleryDestination) -> None:
         self.name = destination.name

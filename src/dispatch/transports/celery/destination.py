@@ -31,6 +31,7 @@ class CeleryDestination:
     """One of Celery's queues, with the limits that the policy gives it."""
 
     transport: Transport = "celery"
+    runs_on: Transport = "celery"
     always_fit = False
 
     def __init__(self, name: str, settings: CelerySettings, broker: Broker) -> None:

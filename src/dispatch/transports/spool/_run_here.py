@@ -12,7 +12,7 @@ from typing import Any
 from dispatch import _unread, telemetry
 from dispatch._call import Call, CallOptions, Source
 from dispatch._clock import ticks, wall
-from dispatch._decision import Decision
+from dispatch._decision import Decision, Transport
 from dispatch._ids import here
 from dispatch._log import logger
 from dispatch._outcome import Failure, Outcome
@@ -29,6 +29,9 @@ from dispatch.transports.spool._plain_json import decoded, encoded
 _AT_ONCE = 32
 """Calls given to the pool at a time: enough to keep it busy, and few enough to leave it room for others."""
 
+_LEASE = 10.0
+"""Seconds after which what a killed process had begun is begun anew, here or elsewhere."""
+
 _MOST_UNENDED = 5
 """A call that was begun so often and never ended is what ends its processes: it is set aside."""
 
@@ -38,6 +41,8 @@ _MOST_UNKNOWN = 10
 
 class RunHere:
     """Packs calls as JSON, and runs them in one local destination: at least once, however often the process dies."""
+
+    runs_on: Transport = "local"
 
     def __init__(self, destination: Destination) -> None:
         self.name = destination.name
@@ -84,7 +89,7 @@ class RunHere:
     # ---- afterwards
 
     def watchman(self, spool: Spool) -> Runner:
-        return Runner(spool, self.name, self._run, count=_AT_ONCE)
+        return Runner(spool, self.name, self._run, count=_AT_ONCE, lease=_LEASE)
 
     def _run(self, row: Row, ended: Ended) -> None:
         if row.unended >= _MOST_UNENDED:

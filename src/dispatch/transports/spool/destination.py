@@ -41,6 +41,7 @@ class SpoolDestination:
 
     def __init__(self, name: str, settings: SpoolSettings, spool: Spool, outlet: Outlet) -> None:
         self.name = name
+        self.runs_on: Transport = outlet.runs_on
         self.spool = spool
         self._asserted = settings.durability == "asserted"
         self._outlet = outlet
