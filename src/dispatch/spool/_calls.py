@@ -44,6 +44,7 @@ UPDATE calls SET owner = NULL, due = ?, doubtful = doubtful OR ?, tries = tries 
 WHERE id = ? AND owner = ?
 """
 _REVIVE = "UPDATE calls SET due = ?, taken = tries WHERE id = ? AND due IS NULL"
+_HASTEN = "UPDATE calls SET due = :now WHERE broker = :broker AND due > :now AND owner IS NULL AND not_before <= :now"
 _STATE = """
 CASE WHEN due IS NULL THEN 'dead' WHEN owner IS NOT NULL AND due > :now THEN 'leased'
      WHEN doubtful OR owner IS NOT NULL THEN 'unknown' ELSE 'waiting' END
@@ -144,6 +145,11 @@ def state_of(connection: sqlite3.Connection, call: str) -> State | None:
 def revive(connection: sqlite3.Connection, call: str) -> bool:
     """Have a dead row forwarded again, at once, as if it had never been taken. False where there is none."""
     return connection.execute(_REVIVE, (wall(), call)).rowcount == 1
+
+
+def hasten(connection: sqlite3.Connection, broker: str) -> None:
+    """Have every row that nobody has taken be due."""
+    connection.execute(_HASTEN, {"broker": broker, "now": wall()})
 
 
 def listing(

@@ -40,6 +40,10 @@ class Rounds(Protocol):
     @property
     def statistics(self) -> ForwarderStatistics: ...
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything that was taken has not ended yet."""
+
     def anew(self) -> Rounds:
         """The same for a forked child: another owner, with nothing in hand."""
 
@@ -64,6 +68,10 @@ class Round:
         self._owner = secrets.token_hex(8)
         self._unwritten: Sequence[tuple[Verdict, int]] = ()
         """What the disk has not taken yet. Until it does nothing more is taken, for it would be sent twice."""
+
+    @property
+    def busy(self) -> bool:
+        return False
 
     def anew(self) -> Round:
         """The same for a forked child: another owner, with nothing in hand."""

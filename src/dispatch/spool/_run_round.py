@@ -41,6 +41,10 @@ class RunRound:
         self._ended: deque[Verdict] = deque()
         self._renewed = 0.0
 
+    @property
+    def busy(self) -> bool:
+        return bool(self._in_hand)
+
     def anew(self) -> RunRound:
         """The same for a forked child: another owner, with nothing in hand."""
         return RunRound(

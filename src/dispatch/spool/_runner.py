@@ -23,5 +23,5 @@ class Runner(Watchman):
         pause: Pause | None = None,
     ) -> None:
         pause = pause if pause is not None else Pause()
-        rounds = RunRound(spool, broker, run, self._wake, count=count, lease=lease, pause=pause)
+        rounds = RunRound(spool, broker, run, self._ring, count=count, lease=lease, pause=pause)
         super().__init__(spool, rounds, poll=poll, pause=pause)

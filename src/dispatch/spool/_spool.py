@@ -154,6 +154,11 @@ class Spool:
             return None
         return self._asked(lambda connection: _calls.state_of(connection, call), writes=False)
 
+    def hasten(self, broker: str) -> None:
+        """Whatever waits there for its next try may be taken now."""
+        if self.path.exists():
+            self._asked(lambda connection: _calls.hasten(connection, broker))
+
     def revive(self, call: str) -> bool:
         """Have a dead call forwarded again. False: there is none of this id."""
         return self.path.exists() and self._asked(lambda connection: _calls.revive(connection, call))

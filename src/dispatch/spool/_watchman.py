@@ -44,6 +44,14 @@ class Watchman:
             self._spool.listen(self._wake)
         self._man(self._here())
 
+    def once(self) -> ForwarderStatistics:
+        """Instead of `start`: go rounds in the calling thread until nothing is due or nothing is accepted."""
+        while (how := self._round.go()) == "went on" or self._round.busy:
+            if how == "idle":
+                self._shift.rest(self._poll, unless_woken=True)
+        self._round.end()
+        return self._round.statistics
+
     def close(self, grace: float) -> bool:
         """Take nothing more; what was taken is forwarded and written down. False when `grace` seconds were not enough:
         its rows are taken again when the lease is over. Twice is once.
@@ -86,9 +94,11 @@ class Watchman:
         shift = self._here()
         if shift.thread is None:
             self._man(shift)
-        with shift.bell:
-            shift.woken = True
-            shift.bell.notify()
+        shift.wake()
+
+    def _ring(self) -> None:
+        """Something has come to its end, which the next round is to see soon."""
+        self._shift.wake()
 
     def _work(self, shift: _Shift, round_: Rounds) -> None:
         failures = 0
@@ -124,6 +134,11 @@ class _Shift:
         self.thread: threading.Thread | None = None
         self.closed = False
         self.woken = False
+
+    def wake(self) -> None:
+        with self.bell:
+            self.woken = True
+            self.bell.notify()
 
     def rest(self, seconds: float, *, unless_woken: bool) -> None:
         """Until the time is over or it is closed, or, `unless_woken`, until something is added."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
 from time import monotonic
@@ -16,7 +17,7 @@ from dispatch._requirements import Durability
 from dispatch.errors import PassedOver
 from dispatch.policy import SpoolSettings
 from dispatch.pool import Drained
-from dispatch.spool import Entry, Spool
+from dispatch.spool import Entry, ForwarderStatistics, Spool
 from dispatch.transports._destination import HandOver
 from dispatch.transports._outlet import Outlet, Parcel
 from dispatch.transports._statistics import DestinationStatistics
@@ -105,6 +106,13 @@ class SpoolDestination:
             busy=found.leased,
             errors=self._watchman.statistics.errors,
         )
+
+    def hand_on(self, calls: Collection[str] = ()) -> ForwarderStatistics:
+        """Try all that waits now, once, in the calling thread; of the dead, `calls`. For who has not begun."""
+        for call in calls:
+            self.spool.revive(call)
+        self.spool.hasten(self._outlet.name)
+        return self._watchman.once()
 
     def close(self, grace: float) -> Drained:
         """Hand on nothing more. What waits is on disk, and stays there for the next process."""
