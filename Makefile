@@ -39,7 +39,7 @@ format: $(STAMP) ## mend what a machine can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## measure both paths against ThreadPoolExecutor and plain Celery
+bench: $(STAMP) ## measure both paths against ThreadPoolExecutor, plain Celery, asyncio and Go; status 1: a bar was missed
 	$(BIN)/python -m benchmarks.run
 
 clean: ## remove what the targets made

@@ -28,6 +28,7 @@ from dispatch._dispatcher import Dispatcher as Dispatcher
 from dispatch._group import Group as Group
 from dispatch._group import gather as gather
 from dispatch._handle import Handle as Handle
+from dispatch._retry import Retry as Retry
 from dispatch._statistics import Statistics as Statistics
 from dispatch._task import Task as Task
 from dispatch._task import explain as explain
@@ -37,6 +38,7 @@ from dispatch.channel import select as select
 from dispatch.errors import CallCancelled as CallCancelled
 from dispatch.errors import CallExpired as CallExpired
 from dispatch.errors import CallFailed as CallFailed
+from dispatch.errors import CallTimeout as CallTimeout
 from dispatch.errors import ChannelClosed as ChannelClosed
 from dispatch.errors import ChannelError as ChannelError
 from dispatch.errors import DestinationFull as DestinationFull
@@ -62,6 +64,7 @@ __all__ = [
     "CallCancelled",
     "CallExpired",
     "CallFailed",
+    "CallTimeout",
     "Channel",
     "ChannelClosed",
     "ChannelError",
@@ -85,6 +88,7 @@ __all__ = [
     "PolicyError",
     "Reason",
     "ResultNotSerializable",
+    "Retry",
     "Settings",
     "Statistics",
     "Task",

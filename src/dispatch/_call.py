@@ -2,13 +2,14 @@
 
 The life of a call:
 
-    waiting ──claim──▶ running ──settle──▶ settled (done, failed)
-       │
+    waiting ◀──again─── running ──settle──▶ settled (done, failed)
+       │ └─────claim──────▲
        └────settle────▶ settled (cancelled, expired, refused)
 
 Invariants, kept by `_turn`:
 
-- a call leaves `waiting` exactly once: whoever claims it may run it, whoever settles it first has the word;
+- each attempt is claimed exactly once: whoever claims it may run it, and then settles the call or has it wait again;
+- whoever settles a call first has the word;
 - an outcome, once there, never changes;
 - everybody in `_waiters` is woken exactly once, after the outcome is there.
 
@@ -29,6 +30,7 @@ from dispatch._ids import IdSpace, here
 from dispatch._log import logger
 from dispatch._outcome import Outcome
 from dispatch._registry import TaskSpec
+from dispatch._retry import Retry
 from dispatch._turn import Turn
 
 Stage: TypeAlias = Literal["waiting", "running", "settled", "unknown", "spooled"]
@@ -75,6 +77,8 @@ class Call(msgspec.Struct, eq=False, weakref=True):
     started: int = 0
     """The task's first line."""
     ended: int = 0
+    due: int = 0
+    """Not before this moment, by its delay or by the pause before another attempt."""
     attempt: int = 1
     stage: Stage = "waiting"
     outcome: Outcome | None = None
@@ -98,16 +102,40 @@ class Call(msgspec.Struct, eq=False, weakref=True):
         return min((each for each in said if each is not None), default=None)
 
     @property
+    def delay_ns(self) -> int | None:
+        """From `delay` on, not before so long; 0 and `None`: at once."""
+        return self.options.delay_ns if self.options is not None else None
+
+    @property
+    def retry(self) -> Retry | None:
+        """What this call was told, else its task."""
+        said = self.options.retry if self.options is not None else None
+        return said or self.spec.retry
+
+    @property
     def foreign(self) -> bool:
         """Whether this call was made by the parent of a fork: nothing here will ever settle it."""
         return self.space is not here.space
 
     def claim(self) -> bool:
         """True for the one who may run it."""
-        with _turn.lock:
-            if self.stage != "waiting":
-                return False
+        for _ in _turn.mine:
+            break
+        first = self.stage == "waiting"
+        if first:
             self.stage = "running"
+        _turn.over()
+        return first
+
+    def again(self, due: int) -> bool:
+        """Have it wait for another attempt, until `due`; for whoever has claimed it. False when it has its outcome."""
+        with _turn.lock:
+            if self.outcome is not None:
+                return False
+            self.attempt += 1
+            self.due = due
+            self.started = self.ended = 0
+            self.stage = "waiting"
             return True
 
     def keep(self, *, doubtful: bool) -> None:
@@ -118,12 +146,16 @@ class Call(msgspec.Struct, eq=False, weakref=True):
 
     def settle(self, outcome: Outcome, *, unless_running: bool = False) -> bool:
         """Give the call its outcome and wake whoever waits for it. False when it had one, or runs already."""
-        with _turn.lock:
-            if self.outcome is not None or (unless_running and self.stage == "running"):
-                return False
+        for _ in _turn.mine:
+            break
+        late = self.outcome is not None or (unless_running and self.stage == "running")
+        if not late:
             self.outcome = outcome
             self.stage = "settled"
-            waiters = self._waiters
+        waiters = self._waiters
+        _turn.over()
+        if late:
+            return False
         # What it carried may be large, and a kept handle must not keep it.
         self.args = ()
         self.kwargs = _NOTHING
@@ -160,8 +192,12 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     ignore_result: bool | None = None
     expires_ns: int | None = None
     """From `delay` on."""
+    delay_ns: int | None = None
+    """Not before so long after `delay`: Celery's `countdown` and `eta`."""
+    retry: Retry | None = None
+    """Holds for this call instead of its task's."""
     celery: dict[str, Any] = {}
-    """Options that only Celery knows (`countdown`, `eta`, `queue`, `priority`, `link` …), handed on as they are."""
+    """Options that only Celery knows (`queue`, `priority`, `link` …), handed on as they are."""
 
 
 _NOTHING: dict[str, Any] = {}

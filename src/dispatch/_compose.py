@@ -14,7 +14,7 @@ from dispatch.errors import NotConfigured
 from dispatch.policy import CelerySettings, LocalSettings, Policy, SpoolSettings, load
 from dispatch.settings import Settings
 from dispatch.transports import Destination, Outlet, Unconfigured
-from dispatch.transports.local import LocalDestination
+from dispatch.transports.local import LocalDestination, ProcessDestination
 
 if TYPE_CHECKING:
     from dispatch.transports.celery import AppSource, Broker, Results
@@ -45,7 +45,8 @@ def destinations(policy: Policy, celery: CelerySide, settings: Settings) -> Mapp
     made: dict[str, Destination] = {}
     for name, said in policy.destinations.items():
         if isinstance(said, LocalSettings):
-            made[name] = LocalDestination(name, said)
+            kind = ProcessDestination if said.runner == "process" else LocalDestination
+            made[name] = kind(name, said)
         elif isinstance(said, CelerySettings):
             made[name] = celery.destination(name, said)
     for name, said in policy.destinations.items():
@@ -78,7 +79,7 @@ def _spool(
 
     limit = {} if said.max_bytes is None else {"max_bytes": said.max_bytes}
     spool = Spool(settings.application, folder=settings.spool_dir, **limit)
-    outlet = RunHere(behind) if isinstance(behind, LocalDestination) else celery.outlet(behind)
+    outlet = celery.outlet(behind) if said.run is None else RunHere(behind)
     return SpoolDestination(name, said, spool, outlet)
 
 

@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 from dispatch import _default
 from dispatch._registry import TaskSpec, registry
 from dispatch._requirements import Durability, Duration, Kind, Only, Requirements
+from dispatch._retry import Retry
 from dispatch._signature import importable_name, mirror, refuse_odd_shapes
 from dispatch._task import Task
 from dispatch._units import as_duration_ns
@@ -42,7 +43,7 @@ def task(
     expires: Duration | None = None,
     result: bool = True,
     idempotent: bool = False,
-    retry: object = None,
+    retry: Retry | None = None,
     timeout: Duration | None = None,
     bind: bool = False,
 ) -> _Declare: ...
@@ -61,7 +62,7 @@ def task(
     expires: Duration | None = None,
     result: bool = True,
     idempotent: bool = False,
-    retry: object = None,
+    retry: Retry | None = None,
     timeout: Duration | None = None,
     bind: bool = False,
 ) -> Task[..., Any] | _Declare:
@@ -73,15 +74,23 @@ def task(
     `tags`            words that rules match.
     `only`            `"local"` or `"celery"`: keep the candidates of that transport.
     `expires`         a call that has waited longer does not run.
+    `timeout`         the longest that one attempt may run; then it fails with `CallTimeout`.
+    `retry`           a `dispatch.Retry`: which errors are worth another attempt, how many, and how far apart.
     `result=False`    nobody will ask for the result on Celery, so that none is stored.
     `idempotent`      running twice does no harm: after an unknown outcome the next candidate is taken.
 
     Raises `ValueError` or `TypeError` naming the parameter, here and not at the first call.
     """
-    _refuse_what_is_not_built(retry=retry, timeout=timeout, bind=bind)
+    if bind:
+        raise TypeError(
+            "bind=True is Celery's: a dispatch task has no `self`. Drop it, and the first parameter with it"
+        )
+    if retry is not None and not isinstance(retry, Retry):
+        raise TypeError(f"retry={retry!r}: it takes a dispatch.Retry, such as dispatch.Retry(attempts=5)")
     requirements = Requirements.of(durability=durability, latency_budget=latency_budget, only=only)
     if kind not in (None, "io", "cpu", "async"):
         raise ValueError(f"kind={kind!r} is not known: it takes 'io', 'cpu' or 'async'")
+    expires_ns, timeout_ns = _limit("expires", expires), _limit("timeout", timeout)
 
     def declare(function: Callable[..., Any]) -> Task[..., Any]:
         if not callable(function):
@@ -98,7 +107,9 @@ def task(
             tags=frozenset([tags] if isinstance(tags, str) else tags),
             result=result,
             idempotent=idempotent,
-            expires_ns=None if expires is None else as_duration_ns(expires),
+            expires_ns=expires_ns,
+            timeout_ns=timeout_ns,
+            retry=retry,
             coroutine=coroutine,
             importable=importable,
         )
@@ -109,12 +120,9 @@ def task(
     return cast("_Declare", declare) if function is None else declare(function)
 
 
-def _refuse_what_is_not_built(*, retry: object, timeout: object, bind: bool) -> None:
-    if retry is not None:
-        raise NotImplementedError("retry= comes with the next version of dispatch; until then, retry inside the task")
-    if timeout is not None:
-        raise NotImplementedError("timeout= comes with the next version of dispatch; until then, bound the work itself")
-    if bind:
-        raise TypeError(
-            "bind=True is Celery's: a dispatch task has no `self`. Drop it, and the first parameter with it"
-        )
+def _limit(name: str, duration: Duration | None) -> int | None:
+    """Nanoseconds. Raises `ValueError` naming the parameter."""
+    try:
+        return None if duration is None else as_duration_ns(duration)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None

@@ -163,7 +163,8 @@ class Dispatcher:
             options,
         )
         first = route.first
-        if first is not None and self.destinations[first.name].try_now(call):
+        now = options is None or not options.delay_ns
+        if first is not None and now and self.destinations[first.name].try_now(call):
             call.sent = ticks()
             return Handle(call)
         return self._steps(call, plan, route, size, awaiting=awaiting)
@@ -179,6 +180,7 @@ class Dispatcher:
         return plan
 
     def _steps(self, call: Call, plan: Plan, route: Route, size: Estimate, *, awaiting: bool) -> Steps:
+        notice_fork()
         if call.space is not here.space:  # a fork without hooks came to light on the way here
             call.space, call.number = here.space, here.space.number()
         may_wait = awaiting or not in_event_loop()

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Generic, Self, TypeVar
 
-from dispatch._handle import Handle, attention, outcome_of, stand_aside, stand_in
+from dispatch._attention import stand_aside, stand_in
+from dispatch._handle import Handle, attention, call_of, outcome_of
 from dispatch._outcome import Failure
 from dispatch._waiting import block, in_event_loop, leave_free
 from dispatch.errors import WouldBlock
@@ -99,7 +100,7 @@ class Endings(Generic[R]):
             )
         if timeout is None and is_worker():
             for handle in self._unhelped():
-                stand_in(handle)
+                stand_in(call_of(handle))
                 if self._enough():
                     return
         block(self, timeout)
@@ -110,7 +111,7 @@ class Endings(Generic[R]):
         if not self._enough():
             if slot.get() is not None:
                 for handle in self._unhelped():
-                    stand_aside(handle)
+                    stand_aside(call_of(handle))
             await leave_free(self, timeout)
             self._refuse_less(timeout)
 

@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 import msgspec
 
+from dispatch._attention import Attention, stand_aside, stand_in
 from dispatch._call import Call
 from dispatch._decision import Decision
 from dispatch._fork import notice_fork
@@ -17,7 +18,6 @@ from dispatch._outcome import Failure, Outcome, Success
 from dispatch._unread import read
 from dispatch._waiting import Once, arrival, block, in_event_loop, leave_free
 from dispatch.errors import CallCancelled, CallExpired, CallFailed, HandleLost, WouldBlock
-from dispatch.pool import lend_slot, run_in_place
 
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - short, as it stands in every other signature
 
@@ -90,10 +90,10 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
                 if call.space is not here.space:  # `call.foreign`, written out
                     self._refuse_foreign()
                 if call.source is not None:
-                    yield from leave_free(_Attention(call), None).__await__()
+                    yield from leave_free(Attention(call), None).__await__()
                 else:
                     if call.stage == "waiting":
-                        lend_slot(call, to_pool=call.decision.destination)
+                        stand_aside(call)
                     arrived, wake = arrival()
                     if call.tell(wake):
                         try:
@@ -157,7 +157,8 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
         if call.outcome is not None:
             return self.cancelled()
         self._refuse_foreign()
-        cancelled = Failure(CallCancelled(f"call {call.id} of {call.spec.name} was cancelled before it started"))
+        when = "it started" if call.attempt == 1 else f"its attempt {call.attempt}"
+        cancelled = Failure(CallCancelled(f"call {call.id} of {call.spec.name} was cancelled before {when}"))
         if call.source is None:
             return call.settle(cancelled, unless_running=True)
         return call.source.revoke(call) and call.settle(cancelled)
@@ -218,8 +219,8 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
                 "running event loop. Write `await handle` instead of `handle.result()`."
             )
         if timeout is None:
-            stand_in(self)
-        block(_Attention(call), timeout)
+            stand_in(call, also_later=True)
+        block(Attention(call), timeout)
         if call.outcome is None:
             raise TimeoutError(f"call {call.id} of {call.spec.name} has not finished after {timeout} s")
         return call.outcome
@@ -233,51 +234,16 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
             )
 
 
-class _Attention:
-    """A call, as long as somebody waits for it: whoever settles it from afar is asked to look, and no longer."""
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-
-    def tell(self, wake: Callable[[], object]) -> bool:
-        call = self._call
-        if not call.tell(wake):
-            return False
-        if call.source is not None:
-            try:
-                call.source.watch(call)
-            except BaseException:
-                self.forget(wake)
-                raise
-        return True
-
-    def forget(self, wake: Callable[[], object]) -> bool:
-        call = self._call
-        nobody = call.forget(wake)
-        if nobody and call.source is not None:
-            call.source.unwatch(call)
-        return nobody
-
-
 def attention(handle: Handle[Any]) -> Once:
     """What waits for `handle` without looking at it. Raises `HandleLost` when it can never end here."""
     if handle._call.outcome is None:  # noqa: SLF001 - one room
         handle._refuse_foreign()  # noqa: SLF001 - one room
-    return _Attention(handle._call)  # noqa: SLF001 - one room
+    return Attention(handle._call)  # noqa: SLF001 - one room
 
 
-def stand_in(handle: Handle[Any]) -> None:
-    """This thread is about to wait for `handle`: as a worker of its pool it might wait for itself, so it runs it."""
-    call = handle._call  # noqa: SLF001 - one room
-    if call.source is None and call.stage == "waiting" and not call.spec.coroutine:
-        run_in_place(call, of=call.decision.destination)
-
-
-def stand_aside(handle: Handle[Any]) -> None:
-    """`stand_in` for the running coroutine, which lends its slot instead."""
-    call = handle._call  # noqa: SLF001 - one room
-    if call.source is None and call.stage == "waiting":
-        lend_slot(call, to_pool=call.decision.destination)
+def call_of(handle: Handle[Any]) -> Call:
+    """What is behind it."""
+    return handle._call  # noqa: SLF001 - one room
 
 
 def outcome_of(handle: Handle[Any]) -> Outcome | None:

@@ -10,6 +10,7 @@ import msgspec
 
 from dispatch._fork import renew_in_child
 from dispatch._requirements import Kind, Requirements
+from dispatch._retry import Retry
 
 
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -29,10 +30,19 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     result: bool = True
     idempotent: bool = False
     expires_ns: int | None = None
+    timeout_ns: int | None = None
+    """The longest that one attempt may run."""
+    retry: Retry | None = None
     coroutine: bool = False
     """Whether calling the function gives a coroutine: it needs an event loop, wherever it runs."""
     importable: bool = True
     """Whether another process finds the function by importing its module."""
+    limited: bool = False
+    """Made from the others: whether an attempt has to be asked for its `expires`, its `timeout` or its `retry`."""
+
+    def __post_init__(self) -> None:
+        limited = any(limit is not None for limit in (self.expires_ns, self.timeout_ns, self.retry))
+        msgspec.structs.force_setattr(self, "limited", limited)
 
 
 class Registry:

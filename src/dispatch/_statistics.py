@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import resource
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 from dispatch import _unread
+from dispatch._memory import resident
 from dispatch._units import show_size
 from dispatch.transports import Destination, DestinationStatistics
-
-_STATM = Path("/proc/self/statm")
-"""In pages; the second figure is what is resident (proc(5))."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +37,7 @@ def statistics_of(destinations: Mapping[str, Destination]) -> Statistics:
     """The figures of these destinations, and of the process."""
     return Statistics(
         destinations=MappingProxyType({name: each.statistics() for name, each in destinations.items()}),
-        rss=_rss(),
+        rss=resident(),
         threads=threading.active_count(),
         unread=MappingProxyType(dict(_unread.counts)),
     )
-
-
-def _rss() -> int:
-    try:
-        return int(_STATM.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most if sys.platform == "darwin" else most * 1024  # getrusage(2): bytes there, KiB elsewhere

@@ -128,9 +128,9 @@ class Task(Generic[P, R, C]):
     ) -> Handle[R]:
         """Celery's own call, on both paths: `apply_async((42,), task_id=…, expires=60)`.
 
-        `expires` (seconds or a date), `task_id`, `headers` and `ignore_result` hold wherever the call runs.
-        `countdown`, `eta`, `queue`, `exchange`, `routing_key`, `priority`, `serializer`, `compression`, `link`,
-        `link_error`, `chain`, `chord` and `group_id` are Celery's and send the call there.
+        `countdown`, `eta` and `expires` (seconds or a date), `task_id`, `headers`, `ignore_result` and `retry` (a
+        `dispatch.Retry`) hold wherever the call runs. `queue`, `exchange`, `routing_key`, `priority`, `serializer`,
+        `compression`, `link`, `link_error`, `chain`, `chord` and `group_id` are Celery's and send the call there.
         Any other option is a `TypeError`.
         """
         entered = ticks()
@@ -203,7 +203,7 @@ def _with_requirements(spec: TaskSpec, requirements: Requirements) -> TaskSpec:
     return TaskSpec(
         name=spec.name, function=spec.function, signature=spec.signature, requirements=requirements, kind=spec.kind,
         tags=spec.tags, result=spec.result, idempotent=spec.idempotent, expires_ns=spec.expires_ns,
-        coroutine=spec.coroutine, importable=spec.importable,
+        timeout_ns=spec.timeout_ns, retry=spec.retry, coroutine=spec.coroutine, importable=spec.importable,
     )  # fmt: skip
 
 

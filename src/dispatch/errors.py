@@ -11,6 +11,7 @@ DispatchError
 ├── PartlySent
 ├── CallFailed
 │   ├── CallExpired
+│   ├── CallTimeout
 │   ├── CallCancelled
 │   ├── WorkerDied
 │   ├── HandleLost
@@ -106,7 +107,7 @@ class SpoolFull(NotAccepted):
 
 
 class NotSerializable(NotAccepted):
-    """The arguments cannot travel as JSON, and no candidate takes them by reference. Nothing was sent."""
+    """The arguments cannot travel, as JSON or by pickle, and no candidate takes them by reference. Nothing was sent."""
 
 
 def refusal(task: str, passed: Sequence[PassedOver], spools: Container[str] = ()) -> DispatchError:
@@ -154,6 +155,10 @@ class CallExpired(CallFailed):
     """The call was still waiting when its `expires` had passed; it did not run."""
 
 
+class CallTimeout(CallFailed):
+    """The call ran longer than its `timeout`. On a thread it may still be running: a thread cannot be stopped."""
+
+
 class CallCancelled(CallFailed, CancelledError):
     """The call was cancelled before it started; it did not run. Also a `concurrent.futures.CancelledError`."""
 
@@ -167,7 +172,7 @@ class HandleLost(CallFailed):
 
 
 class ResultNotSerializable(CallFailed):
-    """The task ran and its result cannot travel as JSON. The call is done and is not run again."""
+    """The task ran and its result cannot travel, as JSON or by pickle. The call is done and is not run again."""
 
 
 class WouldBlock(DispatchError):

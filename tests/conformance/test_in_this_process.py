@@ -1,4 +1,4 @@
-"""The suite, passed by what runs calls in this process."""
+"""The suite, passed by what runs calls in this process, or in worker processes of its own."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ destinations:
 defaults: {durability: ephemeral}
 otherwise: {route_to: fast}
 """
+PROCESSES = """
+version: 1
+destinations:
+  cpu: {transport: local, runner: process, workers: 1}
+defaults: {durability: ephemeral}
+otherwise: {route_to: cpu}
+"""
 CELERY = """
 version: 1
 destinations:
@@ -26,10 +33,18 @@ otherwise: {route_to: queue}
 """
 
 
+@pytest.fixture(scope="module")
+def in_a_process():
+    with Dispatcher(policy=parse(PROCESSES)) as dispatcher:
+        yield dispatcher
+
+
 class TestLocal(InTrace, TransportConformance):
     """A pool with one thread."""
 
-    capabilities = Capabilities(by_reference=True, carries_context=True, runs_apart=True, can_cancel=True)
+    capabilities = Capabilities(
+        by_reference=True, carries_context=True, runs_apart=True, can_cancel=True, can_delay=True
+    )
 
     @pytest.fixture
     def dispatcher(self):
@@ -40,7 +55,7 @@ class TestLocal(InTrace, TransportConformance):
 class TestLocalInParity(InTrace, TransportConformance):
     """The same pool, with arguments and results as Celery carries them."""
 
-    capabilities = Capabilities(carries_context=True, runs_apart=True, can_cancel=True)
+    capabilities = Capabilities(carries_context=True, runs_apart=True, can_cancel=True, can_delay=True)
 
     @pytest.fixture
     def dispatcher(self):
@@ -48,10 +63,22 @@ class TestLocalInParity(InTrace, TransportConformance):
             yield dispatcher
 
 
+class TestProcesses(InTrace, TransportConformance):
+    """One worker process, kept for the whole suite."""
+
+    capabilities = Capabilities(
+        leaves_process=True, by_pickle=True, runs_apart=True, can_cancel=True, can_delay=True, can_stop=True
+    )
+
+    @pytest.fixture
+    def dispatcher(self, in_a_process):
+        return in_a_process
+
+
 class TestInline(InTrace, TransportConformance):
     """Inline mode, for calls that the policy keeps here."""
 
-    capabilities = Capabilities(by_reference=True, carries_context=True)
+    capabilities = Capabilities(by_reference=True, carries_context=True, can_delay=True)
 
     @pytest.fixture
     def dispatcher(self):

@@ -64,7 +64,9 @@ def on_rabbitmq(tmp_path_factory, rabbitmq_url, new_redis_url):
 class OnCelery(InTrace, TransportConformance):
     """What Celery promises on every broker."""
 
-    capabilities = Capabilities(survives_restart=True, leaves_process=True, runs_apart=True, can_delay=True)
+    capabilities = Capabilities(
+        survives_restart=True, leaves_process=True, runs_apart=True, can_delay=True, can_stop=True
+    )
 
 
 class TestCeleryOnRedis(OnCelery):

@@ -102,8 +102,9 @@ def test_two_tasks_cannot_share_a_name():
         ({"latency_budget": "soon"}, ValueError, "latency_budget: 'soon' is not a duration"),
         ({"kind": "gpu"}, ValueError, "kind='gpu' is not known"),
         ({"only": "spool"}, ValueError, "only='spool'"),
-        ({"retry": 3}, NotImplementedError, "retry= comes with the next version"),
-        ({"timeout": 3}, NotImplementedError, "timeout= comes with the next version"),
+        ({"retry": 3}, TypeError, "retry=3: it takes a dispatch.Retry"),
+        ({"timeout": 0}, ValueError, "timeout: 0 is not a duration"),
+        ({"expires": "soon"}, ValueError, "expires: 'soon' is not a duration"),
         ({"bind": True}, TypeError, "bind=True is Celery's"),
     ],
 )
@@ -129,8 +130,6 @@ def test_apply_async_takes_celerys_words_and_no_others(dispatcher):
 
     with pytest.raises(TypeError, match=r"does not take countdwon\. It takes the requirements"):
         add.apply_async((1,), countdwon=3)
-    with pytest.raises(NotImplementedError, match="retry="):
-        add.apply_async((1,), retry=True)
 
 
 def test_apply_async_gives_the_call_the_id_it_was_told(dispatcher):
@@ -143,12 +142,11 @@ def test_apply_async_gives_the_call_the_id_it_was_told(dispatcher):
     assert 3 == handle.get(timeout=5)
 
 
-def test_a_delay_sends_the_call_to_celery_or_nowhere(dispatcher):
-    """`countdown` pins to Celery until the local pool has a timer; a policy without Celery refuses it."""
+def test_celerys_word_for_publishing_again_changes_nothing(dispatcher):
+    """`retry=True` and `retry=False` are about the broker; the destination's `publish_deadline` answers that here."""
     dispatcher()
 
-    with pytest.raises(dispatch.NotConfigured, match="transport: celery"):
-        add.apply_async((1,), countdown=10)
+    assert [3, 3] == [add.apply_async((1,), retry=word).get(timeout=5) for word in (True, False)]
 
 
 def test_a_program_s_own_tasks_are_named_as_a_worker_imports_them(tmp_path):
@@ -226,15 +224,24 @@ def test_a_pin_to_this_process_and_a_word_of_celerys_quarrel_aloud(dispatcher):
     """Neither silently wins."""
     dispatcher()
 
-    with pytest.raises(TypeError, match="is pinned to this process, and countdown is Celery's"):
-        add.options(only="local").apply_async((1,), countdown=1)
+    with pytest.raises(TypeError, match="is pinned to this process, and priority is Celery's"):
+        add.options(only="local").apply_async((1,), priority=1)
     with pytest.raises(TypeError, match="is pinned to this process, and queue is Celery's"):
         add.apply_async((1,), only="local", queue="q")
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [({"task_id": 5}, "task_id=5 is no id"), ({"task_id": ""}, "no id"), ({"headers": 5}, "headers=5")],
+    [
+        ({"task_id": 5}, "task_id=5 is no id"),
+        ({"task_id": ""}, "no id"),
+        ({"headers": 5}, "headers=5"),
+        ({"retry": 5}, "retry=5: it takes a dispatch.Retry"),
+        ({"countdown": 1, "eta": 2}, "countdown= and eta= both say"),
+        ({"countdown": "soon"}, "countdown='soon': it takes seconds"),
+        ({"eta": float("nan")}, "eta=nan: it takes seconds"),
+        ({"expires": [1]}, r"expires=\[1\]: it takes seconds"),
+    ],
 )
 def test_options_of_the_wrong_kind_are_refused_by_name(dispatcher, words, message):
     """At the call, not in a reader thread later."""

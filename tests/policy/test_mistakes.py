@@ -120,7 +120,7 @@ TABLE = [
         "line 7 has this name already",
     ),
     # What the grammar has and this version does not do.
-    (local("runner: «process»"), "not-available", "send `kind: cpu` calls to a celery destination"),
+    (local("on_shutdown: «hand_over»"), "not-available", "write `finish` or `drop`"),
     # Keys that do not go together; the place is the whole destination's.
     (
         changed("{transport: local}", "«{transport: local, runner: asyncio, on_full: caller_runs}»"),
@@ -129,8 +129,12 @@ TABLE = [
     ),
     (changed("{transport: local}", "«{transport: local, loop: caller}»"), "no-loop", "only with `runner: asyncio`"),
     (local("on_shutdown: «hand_over»"), "not-available", "write `finish` or `drop`"),
-    (local("«max_tasks_per_child»: 10"), "not-available", "remove it"),
-    (local("«max_memory_per_child»: 1GiB"), "not-available", "remove it"),
+    (changed("{transport: local}", "«{transport: local, max_tasks_per_child: 10}»"), "no-child", "Remove it"),
+    (
+        changed("{transport: local}", "«{transport: local, runner: asyncio, max_memory_per_child: 1GiB}»"),
+        "no-child",
+        "only with `runner: process`",
+    ),
     (celery("breaker: {«failurs»: 5}"), "unknown-key", "Did you mean `failures`?"),
     (celery("«require»: fsync"), "not-available", "the broker's own settings"),
     (celery("«lease»: 30s"), "not-available", "remove it"),

@@ -126,7 +126,7 @@ def test_the_expected_wait_grows_with_what_waits():
     stop = Stop()
     pool.try_send(stop)
     stop.started.wait(5)
-    pool._workers[0].service_ns = 1_000_000.0
+    pool.threads.workers[0].service_ns = 1_000_000.0
     for _ in range(10):
         pool.try_send(int)
 

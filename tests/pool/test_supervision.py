@@ -97,9 +97,9 @@ def test_an_exception_from_nowhere_in_an_idle_worker_costs_no_item(make, lost):
     first, second, third = threading.Event(), threading.Event(), threading.Event()
     pool.try_send(first.set)
     assert first.wait(5)
-    eventually(lambda: not pool._workers[0].busy)
+    eventually(lambda: not pool.threads.workers[0].busy)
 
-    inject(pool._workers[0])
+    inject(pool.threads.workers[0])
     pool.try_send(second.set)
     pool.try_send(third.set)
 
@@ -110,7 +110,7 @@ def test_an_exception_from_nowhere_in_an_idle_worker_costs_no_item(make, lost):
 
 def test_whatever_strikes_and_wherever_every_item_is_answered_for_once(make, lost, monkeypatch):
     """Exceptions strike working threads at random; in the end each item has run or is lost, and the pool works."""
-    monkeypatch.setattr("dispatch.pool._pool._LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr("dispatch.pool._roster._LONGEST_PAUSE", 0.001)
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 - to run it again
     chance = random.Random(seed)
@@ -130,17 +130,17 @@ def test_whatever_strikes_and_wherever_every_item_is_answered_for_once(make, los
         while pool.statistics().workers < 2 or sent % 7 != chance.randrange(7):
             assert pool.try_send(sent)
             sent += 1
-        target, before = chance.choice(pool._workers), len(stopped)
+        target, before = chance.choice(pool.threads.workers), len(stopped)
         inject(target)
         while pool.statistics().errors + len(stopped) == struck:  # it strikes when the thread next moves
             assert pool.send(sent, 5)
             sent += 1
         fell = len(stopped) == before
-        eventually(lambda target=target, fell=fell: not (fell and target in pool._workers))
+        eventually(lambda target=target, fell=fell: not (fell and target in pool.threads.workers))
 
     eventually(lambda: set(ran) | set(lost) == set(range(sent)), what=f"all of {sent} items")
     assert 2 == pool.statistics().workers
-    assert all(worker.is_alive() for worker in pool._workers)
+    assert all(worker.is_alive() for worker in pool.threads.workers)
 
 
 def test_a_worker_that_falls_over_each_item_is_replaced_after_longer_and_longer_pauses(make, lost):
@@ -149,13 +149,13 @@ def test_a_worker_that_falls_over_each_item_is_replaced_after_longer_and_longer_
     for _ in range(3):
         pool.try_send(broken)
     eventually(lambda: len(lost) == 3)
-    eventually(lambda: pool._workers[0].pause == 0.04)
+    eventually(lambda: pool.threads.workers[0].pause == 0.04)
 
     pool.try_send(int)
     pool.try_send(broken)
     eventually(lambda: len(lost) == 4)
 
-    eventually(lambda: pool._workers[0].pause == 0.0)
+    eventually(lambda: pool.threads.workers[0].pause == 0.0)
 
 
 def test_closing_waits_for_who_replaced_the_fallen_and_for_no_pause(make, lost):
@@ -178,7 +178,7 @@ def test_a_worker_without_a_successor_goes_on_itself(make, lost, monkeypatch):
     first = threading.Event()
     pool.try_send(first.set)
     assert first.wait(5)
-    worker = pool._workers[0]
+    worker = pool.threads.workers[0]
 
     def none_left(_self):
         raise RuntimeError("can't start new thread")
@@ -188,7 +188,7 @@ def test_a_worker_without_a_successor_goes_on_itself(make, lost, monkeypatch):
     pool.try_send(done.set)
 
     assert done.wait(5)
-    assert worker is pool._workers[0]
+    assert worker is pool.threads.workers[0]
 
 
 def test_an_exception_from_nowhere_does_not_end_a_loop_thread(caplog):

@@ -9,6 +9,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from dispatch import telemetry
+from dispatch._clock import ticks
 from dispatch._outcome import Success
 from dispatch.settings import Settings
 from dispatch.telemetry._listener import listener
@@ -19,7 +20,7 @@ def test_without_an_sdk_nothing_is_recorded(nobody_listens):
     """Every door answers at once, with nothing."""
     call = a_call()
 
-    assert not telemetry.recording()
+    assert not telemetry.recording(ticks())
     assert telemetry.executing(call) is None
     assert (
         telemetry.processing(
@@ -33,32 +34,32 @@ def test_without_an_sdk_nothing_is_recorded(nobody_listens):
 
 def test_with_a_provider_in_place_spans_are_taken(spans):
     """The application set one up; that is all it has to do."""
-    assert telemetry.recording()
+    assert telemetry.recording(ticks())
 
 
 def test_a_provider_that_comes_later_is_found_within_a_second(nobody_listens, monkeypatch):
     """The answer is kept for a second, and not for ever."""
-    assert not telemetry.recording()
+    assert not telemetry.recording(ticks())
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", TracerProvider(shutdown_on_exit=False))
-    assert not telemetry.recording()
+    assert not telemetry.recording(ticks())
 
     listener._due = 0  # a second passes
 
-    assert telemetry.recording()
+    assert telemetry.recording(ticks())
 
 
 @pytest.mark.parametrize("provider", [trace.NoOpTracerProvider(), trace.ProxyTracerProvider()])
 def test_a_provider_that_does_nothing_is_nobody(provider):
     """It would cost time stamps and attributes for spans that go nowhere."""
     with provider_in_place(provider):
-        assert not telemetry.recording()
+        assert not telemetry.recording(ticks())
 
 
 def test_a_disabled_sdk_is_nobody(monkeypatch):
     """OTEL_SDK_DISABLED gives a tracer that makes nothing."""
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     with provider_in_place(TracerProvider(shutdown_on_exit=False)):
-        assert not telemetry.recording()
+        assert not telemetry.recording(ticks())
 
 
 def test_the_setting_switches_spans_off_whatever_the_application_has(monkeypatch):
@@ -74,14 +75,14 @@ def test_settings_given_in_code_win_over_the_environment(spans):
     """A dispatcher hands its settings on with `follow`."""
     telemetry.follow(Settings(telemetry="off"))
 
-    assert not telemetry.recording()
+    assert not telemetry.recording(ticks())
 
 
 def test_settings_that_cannot_be_read_switch_spans_off_and_raise_nothing(monkeypatch, failures):
     """Whoever makes the dispatcher hears of them; a call does not."""
     monkeypatch.setenv("DISPATCH_TELEMETRY", "perhaps")
     with provider_in_place(TracerProvider(shutdown_on_exit=False)):
-        assert not telemetry.recording()
+        assert not telemetry.recording(ticks())
     assert 1 == failures()
 
 
@@ -93,7 +94,7 @@ def test_a_provider_that_raises_is_nobody(failures):
             raise RuntimeError("not today")
 
     with provider_in_place(Broken()):
-        assert not telemetry.recording()
+        assert not telemetry.recording(ticks())
     assert failures() >= 1
 
 

@@ -10,6 +10,7 @@ import textwrap
 import pytest
 
 from dispatch import telemetry
+from dispatch._clock import ticks
 from dispatch.telemetry.traces import read
 from telemetry.handmade import Spans, provider_in_place
 
@@ -60,7 +61,8 @@ def test_recording_begins_at_once(program):
     """Not a second later."""
     said = program("""
         from dispatch import telemetry
-        print(telemetry.recording(), telemetry.setup(), telemetry.recording())
+        from dispatch._clock import ticks
+        print(telemetry.recording(ticks()), telemetry.setup(), telemetry.recording(ticks()))
         """)
 
     assert "False True True" in said
@@ -114,7 +116,7 @@ def test_a_provider_that_is_already_there_stays(caplog):
     spans = Spans()
     with provider_in_place(spans.provider):
         assert not telemetry.setup()
-        assert telemetry.recording()
+        assert telemetry.recording(ticks())
 
     assert "already set" in caplog.text
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
+import time
 
 import pytest
 
+from dispatch import _call
 from dispatch._call import Call, CallOptions
 from dispatch._decision import Decision
 from dispatch._ids import here
@@ -66,6 +69,31 @@ def test_a_running_call_cannot_be_settled_by_those_who_respect_it():
     assert not waiting.claim()
 
 
+def test_each_attempt_is_claimed_once():
+    """Between two of them a call waits again, keeps what it carries, and its waiters hear nothing."""
+    call = make_call()
+    seen = []
+    call.tell(lambda: seen.append(call.outcome))
+    call.claim()
+
+    assert call.again(due=5)
+    assert ("waiting", 2, 5, (1, 2), []) == (call.stage, call.attempt, call.due, call.args, seen)
+    assert call.claim()
+    assert not call.claim()
+    call.settle(Success(3))
+    assert [3] == [outcome.value for outcome in seen]
+
+
+def test_a_call_that_has_its_outcome_is_not_attempted_again():
+    """Somebody told it that its time was up."""
+    call = make_call()
+    call.claim()
+    call.settle(Failure(TimeoutError()))
+
+    assert not call.again(due=5)
+    assert ("settled", 1) == (call.stage, call.attempt)
+
+
 def test_everybody_who_waits_is_woken_once_after_the_outcome_is_there():
     """Waiters see the outcome; those who took their word back hear nothing."""
     call = make_call()
@@ -83,6 +111,45 @@ def test_everybody_who_waits_is_woken_once_after_the_outcome_is_there():
 
     assert [("first", outcome)] == seen
     assert not call.tell(first)
+
+
+class Interrupted(BaseException):
+    """What the handler raises; like KeyboardInterrupt, no Exception."""
+
+
+def test_an_interrupt_leaves_the_turn_open():
+    """An exception out of a signal handler, wherever it falls: otherwise no call could ever be claimed again."""
+    raised = 0
+    armed = False
+
+    def interrupt(*_):
+        nonlocal raised
+        if armed:
+            raised += 1
+            raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 5e-5, 5e-5)
+    end = time.monotonic() + 20
+    try:
+        while raised < 100 and time.monotonic() < end:
+            call = make_call()
+            try:
+                armed = True
+                while call.outcome is None:
+                    call.stage = "waiting"
+                    call.claim()
+                    call.settle(Success(None), unless_running=True)
+            except Interrupted:
+                pass
+            finally:
+                armed = False
+            assert not _call._turn.lock.locked()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert raised >= 100
 
 
 def test_a_settled_call_keeps_nothing_of_what_it_carried():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from dispatch import Retry
 from dispatch._registry import Registry, TaskSpec
 from dispatch._requirements import Requirements, strongest
 
@@ -88,3 +90,13 @@ def test_a_requirement_that_means_nothing_is_refused_by_name(words, message):
     """The parameter, what it was, and what it takes."""
     with pytest.raises(ValueError, match=message.replace("(", r"\(")):
         Requirements.of(**words)
+
+
+@pytest.mark.parametrize("limits", [{"expires_ns": 1}, {"timeout_ns": 1}, {"retry": Retry()}])
+def test_a_task_knows_whether_its_attempts_have_anything_to_be_asked(limits):
+    """Also when it was made from another: one look tells a plain call from all others."""
+    plain = spec("shop.a")
+    limited = msgspec.structs.replace(plain, **limits)
+    back = msgspec.structs.replace(limited, **dict.fromkeys(limits))
+
+    assert [False, True, False] == [plain.limited, limited.limited, back.limited]

@@ -29,7 +29,9 @@ class LocalSettings(Shape):
     on_shutdown: Literal["finish", "hand_over", "drop"] = "finish"
     loop: Literal["own", "caller"] = "own"
     max_tasks_per_child: Annotated[int, counted(1, 10**9)] | None = None
+    """Calls after which a worker process is replaced."""
     max_memory_per_child: Size | None = None
+    """Bytes of resident memory beyond which it is, looked at after each call."""
 
     @model_validator(mode="after")
     def _suits_its_runner(self) -> LocalSettings:
@@ -41,6 +43,9 @@ class LocalSettings(Shape):
             )
         if self.runner != "asyncio" and "loop" in self.model_fields_set:
             raise Mistake("no-loop", "`loop` says something only with `runner: asyncio`", "Remove it.")
+        for key in ("max_tasks_per_child", "max_memory_per_child"):
+            if self.runner != "process" and key in self.model_fields_set:
+                raise Mistake("no-child", f"`{key}` says something only with `runner: process`", "Remove it.")
         return self
 
 

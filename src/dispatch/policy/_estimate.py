@@ -54,8 +54,19 @@ def estimate(limit: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Estim
     Looks at no more than `MOST_NODES` values, so a structure that contains itself ends too. Runs no code but
     Python's own: what an unknown object would say about itself is not asked.
     """
-    plain = None if kwargs else _plain(args)
-    return plain if plain is not None and plain < limit else _counted(limit, args, kwargs)
+    if kwargs or len(args) > _FEW:
+        return _counted(limit, args, kwargs)
+    # A few short numbers and texts are what most calls carry: half the price of looking deeper.
+    total = _CONTAINER
+    for value in args:
+        kind = type(value)
+        if kind is int and -_SHORT < value < _SHORT:
+            total += _SHORT_INT
+        elif kind is str and value.isascii():
+            total += len(value) + 4
+        else:
+            return _counted(limit, args, kwargs)
+    return total if total < limit else _counted(limit, args, kwargs)
 
 
 def _counted(limit: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Estimate:
@@ -88,20 +99,6 @@ def _counted(limit: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Estim
         # RuntimeError: another thread changed a dict while it was looked at.
         return None
     return total
-
-
-def _plain(args: tuple[Any, ...]) -> int | None:
-    """The size of a few short numbers and texts, which is what most calls carry: half the price of looking deeper."""
-    total = _CONTAINER
-    for value in args[:_FEW]:
-        kind = type(value)
-        if kind is int and -_SHORT < value < _SHORT:
-            total += _SHORT_INT
-        elif kind is str and value.isascii():
-            total += len(value) + 4
-        else:
-            return None
-    return total if len(args) <= _FEW else None
 
 
 def _keys(keys: Any) -> int:

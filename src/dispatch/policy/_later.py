@@ -11,12 +11,9 @@ from dispatch.errors import Problem
 from dispatch.policy._node import Mapping, Text
 
 _VALUES: dict[tuple[str, str, str], str] = {
-    ("local", "runner", "process"): "Until then send `kind: cpu` calls to a celery destination, or leave `runner` out.",
     ("local", "on_shutdown", "hand_over"): "Until then write `finish` or `drop`.",
 }
 _KEYS: dict[tuple[str, str], str] = {
-    ("local", "max_tasks_per_child"): "Until then remove it.",
-    ("local", "max_memory_per_child"): "Until then remove it.",
     ("celery", "require"): "Until then remove it, and see to the broker's own settings.",
     ("celery", "lease"): "Until then remove it.",
     ("celery", "remember"): "Until then remove it.",

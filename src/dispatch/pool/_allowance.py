@@ -2,7 +2,7 @@
 
 Invariants, kept by `_turn`:
 
-- `held` is the sum of what `_taken` says, and never more than `limit`;
+- `held` is the sum of what `_taken` says, and never more than `limit` but for what was let in before (`retake`);
 - while somebody stands in line, nobody takes anything but the first in line.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from dispatch._waiting import block, leave_free
@@ -20,6 +21,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+def _never(_item: object, _wake: Callable[[], object]) -> bool:
+    """Whose items nobody ends before they are run."""
+    return True
+
+
 class Allowance(Generic[T]):
     """At most `limit` bytes, first come first served.
 
@@ -27,10 +33,16 @@ class Allowance(Generic[T]):
     not keep a large one waiting for ever.
     """
 
-    def __init__(self, limit: int, weigh: Callable[[T], int]) -> None:
-        """`weigh` says how many bytes an item counts for; no item may count for more than `limit`."""
+    def __init__(
+        self, limit: int, weigh: Callable[[T], int], tell: Callable[[T, Callable[[], object]], bool] = _never
+    ) -> None:
+        """`weigh` says how many bytes an item counts for; no item may count for more than `limit`.
+
+        `tell(item, wake)` has `wake` called at the end of an item, whatever ends it; false: it has ended.
+        """
         self.limit = limit
         self._weigh = weigh
+        self._tell = tell
         self.renew()
         renew_in_children(self)
 
@@ -66,6 +78,16 @@ class Allowance(Generic[T]):
             raise
         return wish.granted
 
+    def retake(self, item: T) -> None:
+        """Take the bytes of an item that was let in before, and waits again, whether there is room or not."""
+        with self._turn:
+            self._count(item, self._weigh(item))
+
+    def give_at_end(self, item: T) -> None:
+        """`give`, if nobody else does: who waits for his time may be forgotten before, where nobody wants him."""
+        if not self._tell(item, partial(self.give, item)):
+            self.give(item)
+
     def give(self, item: T) -> None:
         """Give back the bytes of `item`. Twice is once; never taken is fine."""
         with self._turn:
@@ -100,9 +122,12 @@ class Allowance(Generic[T]):
         size = self._weigh(item)
         if self.held + size > self.limit:
             return False
+        self._count(item, size)
+        return True
+
+    def _count(self, item: T, size: int) -> None:
         self.held += size
         self._taken[item] = size
-        return True
 
     def _admit(self) -> list[_Wish[T]]:
         admitted = []

@@ -28,6 +28,12 @@ class Bounded(Protocol[T]):
     def send(self, item: T, timeout: float) -> bool:
         """Take `item`, waiting up to `timeout` seconds for room; never after `close`."""
 
+    def send_later(self, item: T, due: int) -> bool:
+        """Take `item` and run it not before `due`, in `ticks`; not when as many are delayed as may wait."""
+
+    def send_again(self, item: T, due: int) -> None:
+        """`send_later` for an item that was run just now: there is always room for it, until the pool has ended."""
+
     def is_mine(self) -> bool:
         """Whether the caller holds one of the pool's own slots, so that room may never come while it waits."""
 
@@ -39,5 +45,5 @@ class Bounded(Protocol[T]):
     def oldest(self) -> T | None:
         """The item that has waited longest, still waiting; `None`: none does, or it cannot be told."""
 
-    def close(self, grace: float, *, drop: Callable[[T], None] | None = None) -> Drained:
+    def close(self, grace: float, *, drop: Callable[[T], object] | None = None) -> Drained:
         """Take nothing new, and wait up to `grace` seconds for what is held. Twice is once."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from asyncio import _get_running_loop, get_running_loop
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from time import monotonic
 from typing import Generic, TypeVar
 
 from dispatch._log import logger
-from dispatch.pool._loans import Loans, slot
+from dispatch.pool._delays import Delays, always, forget
+from dispatch.pool._lane import Lane
+from dispatch.pool._loans import slot
 from dispatch.pool._loop_pool import SMOOTHING, Start
 from dispatch.pool._renewal import renew_in_children
 from dispatch.pool._statistics import Drained, PoolStatistics
@@ -28,45 +28,44 @@ _WAKE_UP_NS = 20_000
 """From `send` to the first line: one turn of the loop, when nobody else keeps it."""
 
 
-class _Lane(Generic[T]):
-    """What one loop runs and holds."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, start_ahead: Callable[[_Lane[T], T], bool]) -> None:
-        self.loop = loop
-        self.loans = Loans[T](partial(start_ahead, self))
-        self.lent = self.loans.lent
-        self.waiting: deque[T] = deque()
-        self.running: dict[T, asyncio.Task[None]] = {}
-        self.hoping: deque[asyncio.Future[None]] = deque()
-        """Coroutines that wait for room."""
-
-    def held(self) -> int:
-        return len(self.waiting) + len(self.running)
-
-    def tell_of_room(self) -> None:
-        while self.hoping:
-            hoping = self.hoping.popleft()
-            if not hoping.done():
-                hoping.set_result(None)
-                return
-
-
 class CallersLoop(Generic[T]):
     """Runs at most `limit` items at once on each loop, while at most `capacity` wait there."""
 
-    def __init__(self, name: str, start: Start[T], lost: Callable[[T], None], *, limit: int, capacity: int) -> None:
-        """`lost` gets an item that its loop will not run: cancelled before its first step, or the loop was closed."""
+    def __init__(
+        self,
+        name: str,
+        start: Start[T],
+        lost: Callable[[T], object],
+        *,
+        limit: int,
+        capacity: int,
+        late: Callable[[T], object] = forget,
+        wanted: Callable[[T], bool] = always,
+    ) -> None:
+        """`lost` gets an item that its loop will not run: cancelled before its first step, or the loop was closed.
+        `late` and `wanted`: as in a `Pool`.
+        """
         self.name = name
         self.limit = limit
         self.capacity = capacity
         self._start = start
         self._lost = lost
+        self._late = late
+        self._wanted = wanted
         self._on_broken_off = self._broken_off  # made once, not for each item
         self.renew()
         renew_in_children(self)
 
     def renew(self) -> None:
-        self._lanes: dict[asyncio.AbstractEventLoop, _Lane[T]] = {}
+        self._delays: Delays[tuple[Lane[T], T]] = Delays(
+            self.name,
+            self._admit,
+            lost=lambda delayed: self._lost(delayed[1]),
+            late=lambda delayed: self._late(delayed[1]),
+            wanted=lambda delayed: self._wanted(delayed[1]),
+            capacity=self.capacity,
+        )
+        self._lanes: dict[asyncio.AbstractEventLoop, Lane[T]] = {}
         self._changed = threading.Condition(threading.Lock())
         self._finished = 0
         self._errors = 0
@@ -96,20 +95,10 @@ class CallersLoop(Generic[T]):
         while not self.try_send(item):
             if self.closed:
                 return False
-            room = loop.create_future()
-            hoping = self._lanes[loop].hoping
-            hoping.append(room)
             try:
-                async with asyncio.timeout_at(deadline):
-                    await room
-            except BaseException as error:
-                if not room.cancelled() and room.done():
-                    self._lanes[loop].tell_of_room()  # it was told, and leaves the room to the next
-                elif room in hoping:
-                    hoping.remove(room)
-                if isinstance(error, TimeoutError):
-                    return self.try_send(item)
-                raise
+                await self._lanes[loop].hope(deadline)
+            except TimeoutError:
+                return self.try_send(item)
         return True
 
     def ended(self, item: T, took_ns: int) -> None:
@@ -124,6 +113,20 @@ class CallersLoop(Generic[T]):
     def send(self, item: T, _timeout: float) -> bool:
         """`try_send`: in a thread whose loop runs, nobody may wait."""
         return self.try_send(item)
+
+    def send_later(self, item: T, due: int) -> bool:
+        """Take `item`, if a loop runs in this thread, and run it there not before `due`, in `ticks`.
+
+        Not when as many are delayed, on all loops together, as may wait on one.
+        """
+        loop = _get_running_loop()
+        if loop is None or self.closed:
+            return False
+        return self._delays.try_add((self._lanes.get(loop) or self._new_lane(loop), item), due)
+
+    def send_again(self, item: T, due: int) -> None:
+        """`send_later` for an item that was run just now: there is always room for it, until the pool has ended."""
+        self._delays.add((self._lanes[get_running_loop()], item), due)
 
     def is_mine(self) -> bool:
         """Whether the running coroutine holds one of the slots of its loop, or was started by one that does."""
@@ -170,32 +173,59 @@ class CallersLoop(Generic[T]):
             limit=self.limit,
             finished=self._finished,
             errors=self._errors,
+            delayed=self._delays.count,
+            next_due_ns=self._delays.next_due_ns,
         )
 
-    def close(self, grace: float, *, drop: Callable[[T], None] | None = None) -> Drained:
+    def close(self, grace: float, *, drop: Callable[[T], object] | None = None) -> Drained:
         """Take nothing new, and wait up to `grace` seconds for what the loops of other threads hold. Twice is once.
 
-        With `drop`, items that have not started are given to it instead of being run. A loop that runs in the
-        calling thread is not waited for: it could not go on meanwhile.
+        Delayed items run that are due within the grace; the others are late. With `drop`, they all are, and items that
+        have not started are given to it instead of being run. A loop that runs in the calling thread is not waited
+        for: it could not go on meanwhile. Called there, all that is delayed is late.
         """
         deadline = monotonic() + grace
         self.closed = True
         self._forget_closed()
-        before = self._finished
-        dropped = self._drop_waiting(drop) if drop is not None else 0
+        before, dropped_before = self._finished, self._delays.dropped
         here = _get_running_loop()
-        others = [lane for lane in tuple(self._lanes.values()) if lane.loop is not here]
-        with self._changed:
-            self._changed.wait_for(
-                lambda: not any(lane.held() for lane in others if lane.loop.is_running()),
-                max(0.0, deadline - monotonic()),
-            )
+        if drop is None and here is None:
+            self._delays.close(grace)
+        else:
+            self._delays.close()
+        dropped = self._drop_waiting(drop) if drop is not None else 0
+        self._delays.outlast(lambda timeout: self._wait_until_idle(here, timeout), deadline)
+        self._delays.close()
         left = sum(lane.held() for lane in tuple(self._lanes.values()))
+        dropped += self._delays.dropped - dropped_before
         return Drained(finished=self._finished - before, dropped=dropped, left=left)
 
     # ---- within
 
-    def _holding(self) -> tuple[_Lane[T], T] | None:
+    def _wait_until_idle(self, here: asyncio.AbstractEventLoop | None, timeout: float) -> None:
+        """But for the loop that runs in the calling thread."""
+        others = [lane for lane in tuple(self._lanes.values()) if lane.loop is not here]
+        with self._changed:
+            self._changed.wait_for(lambda: not any(lane.held() for lane in others if lane.loop.is_running()), timeout)
+
+    def _admit(self, delayed: tuple[Lane[T], T]) -> None:
+        """Bring an item whose time has come to its loop; nobody asks for room. In the delays' thread."""
+        lane, item = delayed
+        lane.waiting.append(item)
+        try:
+            lane.loop.call_soon_threadsafe(self._come_round, lane)
+        except RuntimeError:  # the loop is closed
+            with suppress(ValueError):  # somebody else was here first, and told the item
+                lane.waiting.remove(item)
+                self._lost(item)
+
+    def _come_round(self, lane: Lane[T]) -> None:
+        """In the lane's loop."""
+        if len(lane.running) < self.limit:
+            with suppress(IndexError):  # `close` dropped it, in another thread
+                self._run(lane, lane.waiting.popleft())
+
+    def _holding(self) -> tuple[Lane[T], T] | None:
         """Whose slot the running coroutine has, of this pool, and on which lane."""
         held = slot.get()
         loop = _get_running_loop()
@@ -205,7 +235,7 @@ class CallersLoop(Generic[T]):
         item: T = held.item
         return (lane, item) if lane is not None and item in lane.running else None
 
-    def _start_ahead(self, lane: _Lane[T], item: T) -> bool:
+    def _start_ahead(self, lane: Lane[T], item: T) -> bool:
         """Start an item out of its turn; false when it does not wait any more."""
         try:
             lane.waiting.remove(item)
@@ -214,7 +244,7 @@ class CallersLoop(Generic[T]):
         self._run(lane, item)
         return True
 
-    def _run(self, lane: _Lane[T], item: T) -> None:
+    def _run(self, lane: Lane[T], item: T) -> None:
         lane.running[item] = task = self._start(lane.loop, item)
         task.add_done_callback(self._on_broken_off)
 
@@ -230,7 +260,7 @@ class CallersLoop(Generic[T]):
         self._finished += 1
         self._go_on(lane, item)
 
-    def _go_on(self, lane: _Lane[T], ended: T) -> None:
+    def _go_on(self, lane: Lane[T], ended: T) -> None:
         if lane.lent:
             lane.loans.ended(ended)
         if len(lane.running) < self.limit:
@@ -240,21 +270,17 @@ class CallersLoop(Generic[T]):
         with self._changed:
             self._changed.notify_all()
 
-    def _drop_waiting(self, drop: Callable[[T], None]) -> int:
+    def _drop_waiting(self, drop: Callable[[T], object]) -> int:
         dropped = 0
         for lane in tuple(self._lanes.values()):
-            while True:
-                try:
-                    item = lane.waiting.popleft()
-                except IndexError:
-                    break
+            for item in lane.take_waiting():
                 drop(item)
                 dropped += 1
         return dropped
 
-    def _new_lane(self, loop: asyncio.AbstractEventLoop) -> _Lane[T]:
+    def _new_lane(self, loop: asyncio.AbstractEventLoop) -> Lane[T]:
         self._forget_closed()
-        return self._lanes.setdefault(loop, _Lane(loop, self._start_ahead))
+        return self._lanes.setdefault(loop, Lane(loop, self._start_ahead))
 
     def _forget_closed(self) -> None:
         """A loop that was closed runs nothing any more; whoever still waits for it is told."""

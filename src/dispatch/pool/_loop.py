@@ -71,10 +71,18 @@ def unsound() -> str | None:
     Where threads are greenlets, they share one native thread, and asyncio keeps one running loop for each: every
     greenlet would find itself inside the loop of another.
     """
+    maker = greenlets_from()
+    if maker is None:
+        return None
+    return f"{maker} has made greenlets of this process's threads, and an event loop needs a real one"
+
+
+def greenlets_from() -> str | None:
+    """The library that has replaced this process's threads by greenlets; `None`: they are threads."""
     gevent = sys.modules.get("gevent.monkey")
     if gevent is not None and gevent.is_module_patched("threading"):
-        return "gevent has made greenlets of this process's threads, and an event loop needs a real one"
+        return "gevent"
     eventlet = sys.modules.get("eventlet.patcher")
     if eventlet is not None and eventlet.is_monkey_patched("thread"):
-        return "eventlet has made greenlets of this process's threads, and an event loop needs a real one"
+        return "eventlet"
     return None

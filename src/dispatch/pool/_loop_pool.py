@@ -2,8 +2,9 @@
 
 Invariants, kept by `_changed`:
 
-- at most `limit` items run and at most `capacity` wait; an item waits only while `limit` of them run, or for the
-  moment that the loop needs to come round. Beyond that runs, or waits, what one of them waits for (`_loans.py`);
+- at most `limit` items run, and at most `capacity` wait beside those whose delay has passed; an item waits only
+  while `limit` of them run, or for the moment that the loop needs to come round. Beyond that runs, or waits, what one
+  of them waits for (`_loans.py`);
 - an item is in exactly one place: in `_waiting`, in `_running`, or ended;
 - the loop is asked to come round once for all items that were sent since it last did.
 """
@@ -18,6 +19,7 @@ from time import monotonic
 from typing import Generic, TypeAlias, TypeVar
 
 from dispatch._log import logger
+from dispatch.pool._delays import Delays, always, forget
 from dispatch.pool._loans import Loans, slot
 from dispatch.pool._loop import LoopThread
 from dispatch.pool._renewal import renew_in_children
@@ -38,18 +40,33 @@ SMOOTHING = 8
 class LoopPool(Generic[T]):
     """Runs at most `limit` items at once on a loop thread that starts with the first of them."""
 
-    def __init__(self, name: str, start: Start[T], lost: Callable[[T], None], *, limit: int, capacity: int) -> None:
-        """`lost` gets an item whose task was cancelled before its first step."""
+    def __init__(
+        self,
+        name: str,
+        start: Start[T],
+        lost: Callable[[T], object],
+        *,
+        limit: int,
+        capacity: int,
+        late: Callable[[T], object] = forget,
+        wanted: Callable[[T], bool] = always,
+    ) -> None:
+        """`lost` gets an item whose task was cancelled before its first step. `late` and `wanted`: as in a `Pool`."""
         self.name = name
         self.limit = limit
         self.capacity = capacity
         self._start = start
         self._lost = lost
+        self._late = late
+        self._wanted = wanted
         self.renew()
         renew_in_children(self)
 
     def renew(self) -> None:
         self._changed = threading.Condition(threading.Lock())
+        self._delays: Delays[T] = Delays(
+            self.name, self._admit, lost=self._lost, late=self._late, wanted=self._wanted, capacity=self.capacity
+        )
         self._waiting: deque[T] = deque()
         self._running: dict[T, asyncio.Task[None]] = {}
         self._loans = Loans(self._start_ahead)
@@ -71,6 +88,14 @@ class LoopPool(Generic[T]):
         with self._changed:
             self._changed.wait_for(lambda: self.closed or self._has_room(), timeout)
             return self._has_room() and self._take(item)
+
+    def send_later(self, item: T, due: int) -> bool:
+        """Take `item` and run it not before `due`, in `ticks`; not when as many are delayed as may wait."""
+        return not self.closed and self._delays.try_add(item, due)
+
+    def send_again(self, item: T, due: int) -> None:
+        """`send_later` for an item that was run just now: there is always room for it, until the pool has ended."""
+        self._delays.add(item, due)
 
     def is_mine(self) -> bool:
         """Whether the running coroutine holds one of the slots, or was started by one that does."""
@@ -115,15 +140,19 @@ class LoopPool(Generic[T]):
             limit=self.limit,
             finished=self._finished,
             errors=self._errors + (thread.errors if thread is not None else 0),
+            delayed=self._delays.count,
+            next_due_ns=self._delays.next_due_ns,
         )
 
-    def close(self, grace: float, *, drop: Callable[[T], None] | None = None) -> Drained:
+    def close(self, grace: float, *, drop: Callable[[T], object] | None = None) -> Drained:
         """Take nothing new, and wait up to `grace` seconds for what is held. Twice is once.
 
-        With `drop`, items that have not started are given to it instead of being run. Called from the loop itself
-        it does not wait. What is left goes on as long as the process does.
+        Delayed items run that are due within the grace; the others are late. With `drop`, they all are, and items that
+        have not started are given to it instead of being run. Called from the loop itself it does not wait. What is
+        left goes on as long as the process does.
         """
         deadline = monotonic() + grace
+        dropped_before = self._delays.dropped
         dropped: list[T] = []
         with self._changed:
             self.closed = True
@@ -132,12 +161,16 @@ class LoopPool(Generic[T]):
                 dropped.extend(self._waiting)
                 self._waiting.clear()
             self._changed.notify_all()
-        if drop is not None:
+        if drop is None:
+            self._delays.close(grace)
+        else:
+            self._delays.close()
             for item in dropped:
                 drop(item)
+        if self._thread is None or not self._thread.is_current:
+            self._delays.outlast(self._wait_until_idle, deadline)
+        self._delays.close()
         with self._changed:
-            if self._thread is None or not self._thread.is_current:
-                self._changed.wait_for(self._is_idle, max(0.0, deadline - monotonic()))
             left = self._held()
             thread = self._thread
             finished = self._finished - before
@@ -145,7 +178,16 @@ class LoopPool(Generic[T]):
             thread.end()
             if not thread.is_current:
                 thread.join(max(0.0, deadline - monotonic()))
-        return Drained(finished=finished, dropped=len(dropped), left=left)
+        return Drained(finished=finished, dropped=len(dropped) + self._delays.dropped - dropped_before, left=left)
+
+    def _wait_until_idle(self, timeout: float) -> None:
+        with self._changed:
+            self._changed.wait_for(self._is_idle, timeout)
+
+    def _admit(self, item: T) -> None:
+        """Take an item whose time has come. It was let in long ago: nobody asks for room."""
+        with self._changed:
+            self._take(item)
 
     # ---- under `_changed`
 
@@ -236,7 +278,7 @@ class LoopPool(Generic[T]):
             del self._running[item]
             self._finished += 1
             self._changed.notify_all()
-            over = self.closed and self._is_idle()
+            over = self.closed and self._is_idle() and not self._delays.count
         if self._loans.lent:
             self._loans.ended(item)
         if over and self._thread is not None:
@@ -247,4 +289,8 @@ class LoopPool(Generic[T]):
     def __repr__(self) -> str:
         now = self.statistics()
         state = "closed" if self.closed else "open"
-        return f"<LoopPool {self.name!r} [{now.busy} running, at most {self.limit} | {now.waiting} waiting | {state}]>"
+        delayed = f" | {now.delayed} delayed" if now.delayed else ""
+        return (
+            f"<LoopPool {self.name!r} [{now.busy} running, at most {self.limit} | {now.waiting} waiting{delayed} | "
+            f"{state}]>"
+        )

@@ -1,26 +1,29 @@
 """A bounded pool of threads, fed by a channel.
 
-Workers start as work arrives: one with each item, until there are as many as allowed. After a fork the child's
-pool is new and empty: the parent's workers do not exist there, and what they were running is the parent's.
+After a fork the child's pool is new and empty: the parent's workers do not exist there, and what they were running is
+the parent's.
 
-A worker that falls is replaced. One that falls over its first item is replaced after a pause, which doubles with each
-that does no better: whatever is wrong with all of them must not keep the machine busy.
+Invariant, kept by the turn of `threads`: `_unusual` is true while `try_send` has more to ask than whether the channel
+has room.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from time import monotonic
 from typing import Generic, TypeVar
 
 from dispatch._fork import notice_fork
-from dispatch._log import logger
 from dispatch.channel import Channel
 from dispatch.channel._oldest import oldest
 from dispatch.errors import ChannelClosed, EndOfChannel, WouldWait
+from dispatch.pool._delays import Delays, always, forget
 from dispatch.pool._renewal import renew_in_children
+from dispatch.pool._roster import Roster
 from dispatch.pool._statistics import Drained, PoolStatistics
+from dispatch.pool._stragglers import Stragglers
 from dispatch.pool._worker import Worker
 
 T = TypeVar("T")
@@ -28,44 +31,57 @@ T = TypeVar("T")
 _WAKE_UP_NS = 50_000
 """From `send` to a sleeping worker's first line, between threads of one process: 20 to 70 µs measured."""
 
-_FIRST_PAUSE = 0.01
-_LONGEST_PAUSE = 1.0
-"""Seconds."""
-
 
 class Pool(Generic[T]):
-    """`workers` threads run `run(item)` for each item sent; at most `capacity` items wait."""
+    """`workers` threads run `run(item)` for each item sent; at most `capacity` items wait, and as many are delayed."""
 
     def __init__(
-        self, name: str, run: Callable[[T], int], lost: Callable[[T], None], *, workers: int, capacity: int
+        self,
+        name: str,
+        run: Callable[[T], int],
+        lost: Callable[[T], None],
+        *,
+        workers: int,
+        capacity: int,
+        late: Callable[[T], object] = forget,
+        wanted: Callable[[T], bool] = always,
     ) -> None:
         """`run` says how many nanoseconds the item took, which feeds the expected wait.
 
-        `lost` gets an item whose worker fell: it did not run, or not to its end.
+        `lost` gets an item whose worker fell: it did not run, or not to its end. `late` gets a delayed one that will
+        not run, because the pool ended first. One that is no longer `wanted` gives up its place among the delayed.
         """
         self.name = name
         self.limit = workers
         self.capacity = capacity
         self.work = run
         self.lost = lost
+        self._late = late
+        self._wanted = wanted
+        self.threads = Roster(self, workers, self._review)
         self.renew()
         renew_in_children(self)
 
     def renew(self) -> None:
-        self._channel: Channel[T] = Channel(self.capacity)
-        self._workers: list[Worker[T]] = []
-        self._growing = threading.Lock()
-        self._missing = self.limit
-        self._fallen_finished = 0
-        self._fallen_errors = 0
+        self.channel: Channel[T] = Channel(self.capacity)
         self.closing = threading.Event()
+        self.threads.renew()
+        self._delays: Delays[T] = Delays(
+            self.name, self._admit, lost=self.lost, late=self._late, wanted=self._wanted, capacity=self.capacity
+        )
+        self._stragglers = Stragglers(self._delays)
+        self._crowded = False
+        """Whether an item whose time has come waits for room."""
+        self._unusual = True
+
+    # ---- taking items
 
     def try_send(self, item: T) -> bool:
         """Take `item` if there is room at once, and never after `close`, nor where no thread can be had to run it."""
-        if self._missing and not self._manned():
+        if self._unusual and not self._welcomes():
             return False
         try:
-            self._channel.send_nowait(item)
+            self.channel.send_nowait(item)
         except (WouldWait, ChannelClosed):
             return False
         return True
@@ -75,119 +91,152 @@ class Pool(Generic[T]):
 
         Starts none: to be tried after `try_send`, which does.
         """
-        if not self._workers:
+        if not self.threads.workers or self.threads.stuck:
             return False
         try:
-            self._channel.send(item, timeout)
+            self.channel.send(item, timeout)
         except (TimeoutError, ChannelClosed):
             return False
         return True
 
+    def send_later(self, item: T, due: int) -> bool:
+        """Take `item` and run it not before `due`, in `ticks`; not when as many are delayed as may wait."""
+        self.threads.grow()
+        return bool(self.threads.workers) and not self.closed and self._delays.try_add(item, due)
+
+    def send_again(self, item: T, due: int) -> None:
+        """`send_later` for an item that was run just now: there is always room for it, until the pool has ended."""
+        self._delays.add(item, due)
+
     @property
     def closed(self) -> bool:
-        return self._channel.closed
+        return self.channel.closed
+
+    # ---- looking at it
 
     def is_mine(self) -> bool:
         """Whether the calling thread is one of this pool's workers."""
-        return threading.current_thread() in self._workers
+        return threading.current_thread() in self.threads.workers
 
     def expected_wait_ns(self) -> int:
         """How long an item sent now would wait for its worker, from the depth and the recent time per item."""
-        waiting = len(self._channel)
-        if not waiting and (self._missing or not all(worker.busy for worker in self._workers)):
+        waiting = len(self.channel)
+        workers = self.threads.workers
+        if not waiting and (self.threads.missing or not all(worker.busy for worker in workers)):
             return _WAKE_UP_NS
-        workers = self._workers
         mean = sum(worker.service_ns for worker in workers) / len(workers) if workers else 0.0
         return _WAKE_UP_NS + round((waiting + 1) * mean / self.limit)
 
     def statistics(self) -> PoolStatistics:
-        workers = tuple(self._workers)
+        threads = self.threads.count()
         return PoolStatistics(
-            waiting=len(self._channel),
+            waiting=len(self.channel),
             capacity=self.capacity,
-            busy=sum(worker.busy for worker in workers),
-            workers=len(workers),
+            busy=threads.busy,
+            workers=threads.workers,
             limit=self.limit,
-            finished=self._fallen_finished + sum(worker.finished for worker in workers),
-            errors=self._fallen_errors + sum(worker.errors for worker in workers),
+            finished=threads.finished,
+            errors=threads.errors,
+            delayed=self._delays.count + len(self._stragglers),
+            next_due_ns=self._delays.next_due_ns,
+            abandoned=threads.abandoned,
         )
 
     def oldest(self) -> T | None:
         """The item that has waited longest, still waiting; `None`: none does, or it cannot be told."""
-        return oldest(self._channel)
+        return oldest(self.channel)
 
-    def close(self, grace: float, *, drop: Callable[[T], None] | None = None) -> Drained:
+    # ---- its end
+
+    def close(self, grace: float, *, drop: Callable[[T], object] | None = None) -> Drained:
         """Take nothing new, and wait up to `grace` seconds for what is held. Twice is once.
 
-        With `drop`, items that no worker has taken yet are given to it instead of being run.
+        Delayed items run that are due within the grace; the others are late. With `drop`, they all are, and items that
+        no worker has taken yet are given to it instead of being run.
         """
-        self._channel.close()
+        deadline = monotonic() + grace
+        self._stragglers.deadline = deadline if drop is None else -math.inf
+        before, dropped_before = self.statistics(), self._delays.dropped
+        self.channel.close()
         self.closing.set()
-        before = self.statistics()
         dropped = 0
-        if drop is not None:
+        if drop is None:
+            self._delays.close(grace)
+        else:
+            self._delays.close()
             for item in self._rest():
                 drop(item)
                 dropped += 1
-        deadline = monotonic() + grace
-        while (worker := self._alive()) is not None and (time_left := deadline - monotonic()) > 0:
+        while (worker := self.threads.alive()) is not None and (time_left := deadline - monotonic()) > 0:
             worker.join(time_left)
+        self._delays.close()
+        self._stragglers.drop()
         after = self.statistics()
-        return Drained(finished=after.finished - before.finished, dropped=dropped, left=after.waiting + after.busy)
+        return Drained(
+            finished=after.finished - before.finished,
+            dropped=dropped + self._delays.dropped - dropped_before,
+            left=after.waiting + after.busy + after.abandoned,
+        )
 
     def _rest(self) -> list[T]:
         rest = []
         while True:
             try:
-                rest.append(self._channel.receive_nowait())
+                rest.append(self.channel.receive_nowait())
             except (EndOfChannel, WouldWait):
                 return rest
 
-    def _alive(self) -> Worker[T] | None:
-        """A worker that has not ended, but for the calling thread; each time, since one may have been replaced."""
-        here = threading.current_thread()
-        return next((each for each in tuple(self._workers) if each is not here and each.is_alive()), None)
+    # ---- delayed items
 
-    def _manned(self) -> bool:
-        """Start one more worker; whether there is any."""
+    def _admit(self, item: T) -> None:
+        """Send an item whose time has come. In the delays' thread, which may wait; newcomers stand back meanwhile."""
+        self.threads.grow()
+        try:
+            self.channel.send_nowait(item)
+        except WouldWait:
+            self._send_first(item)
+        except ChannelClosed:
+            self._stragglers.add(item)
+
+    def _send_first(self, item: T) -> None:
+        self._set_crowded(crowded=True)
+        try:
+            # With a timeout those who wait take turns; without one, it would be a race against newcomers.
+            self.channel.send(item, threading.TIMEOUT_MAX)
+        except ChannelClosed:
+            self._stragglers.add(item)
+        finally:
+            self._set_crowded(crowded=False)
+
+    def _set_crowded(self, *, crowded: bool) -> None:
+        with self.threads.turn:
+            self._crowded = crowded
+            self._review()
+
+    # ---- asked by those who send, and by the workers
+
+    def _welcomes(self) -> bool:
+        """Whether a newcomer may be sent; starts a worker for it where there may be one more."""
         if notice_fork():
             return False  # this pool was the parent's a moment ago: whoever sends tries anew
-        with self._growing:
-            if self._missing and not self.closed:
-                worker = self._started(len(self._workers) + 1)
-                if worker is not None:
-                    self._workers.append(worker)
-                    self._missing -= 1
-            return bool(self._workers)
+        self.threads.grow()
+        return bool(self.threads.workers) and not self._crowded and not self.threads.stuck
+
+    def _review(self) -> None:
+        self._unusual = self.threads.missing > 0 or self._crowded or self.threads.stuck
+
+    def straggler(self) -> T:
+        return self._stragglers.next()
 
     def replace(self, worker: Worker[T]) -> bool:
-        """Start another worker in the place of one that fell. False when none can be had: it goes on itself."""
-        pause = 0.0 if worker.finished > 1 else min(_LONGEST_PAUSE, 2 * worker.pause or _FIRST_PAUSE)
-        with self._growing:
-            if worker not in self._workers:
-                return True  # replaced already; or a task forked, and in the child nobody knows its worker
-            replacement = self._started(worker.number, pause)
-            if replacement is None:
-                return False
-            self._workers[self._workers.index(worker)] = replacement
-            self._fallen_finished += worker.finished
-            self._fallen_errors += worker.errors
-        return True
-
-    def _started(self, number: int, pause: float = 0.0) -> Worker[T] | None:
-        worker = Worker(self, number, self._channel, pause=pause)
-        try:
-            worker.start()
-        except RuntimeError as error:
-            # The machine gives no more threads. Those that run take the work; the next item tries again.
-            logger("pool").warning("a worker cannot be started", pool=self.name, error=str(error))
-            return None
-        return worker
+        return self.threads.replace(worker)
 
     def __repr__(self) -> str:
         now = self.statistics()
         state = "closed" if self.closed else "open"
+        delayed = f" | {now.delayed} delayed" if now.delayed else ""
+        abandoned = f", {now.abandoned} abandoned" if now.abandoned else ""
         return (
-            f"<Pool {self.name!r} [threads: {now.busy} busy of {now.workers}, at most {now.limit} | "
-            f"channel: {now.waiting} of {now.capacity} | {state}]>"
+            f"<Pool {self.name!r} [threads: {now.busy} busy of {now.workers}, at most {now.limit}{abandoned} | "
+            f"channel: {now.waiting} of {now.capacity}{delayed} | {state}]>"
         )

@@ -21,8 +21,12 @@ class PoolStatistics:
     finished: int
     errors: int
     """Errors of the pool's own code, each logged: its item was answered for with an error, its worker replaced."""
+    delayed: int = 0
+    """Items whose time has not come, beside those that wait."""
+    next_due_ns: int | None = None
+    """Nanoseconds until the next of them is due."""
     abandoned: int = 0
-    """Workers whose item has failed already, and that cannot be stopped before it returns."""
+    """Threads, beside the workers, that still run an item whose time was up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,17 @@ class Weighed(Generic[T]):
 
         return self._allowance.take(item, timeout) and self._sent(item, send)
 
+    def send_later(self, item: T, due: int) -> bool:
+        if not self._allowance.try_take(item) or not self._sent(item, lambda item: self._pool.send_later(item, due)):
+            return False
+        self._allowance.give_at_end(item)
+        return True
+
+    def send_again(self, item: T, due: int) -> None:
+        self._allowance.retake(item)
+        self._allowance.give_at_end(item)
+        self._pool.send_again(item, due)
+
     def is_mine(self) -> bool:
         return self._pool.is_mine()
 
@@ -54,7 +65,7 @@ class Weighed(Generic[T]):
     def oldest(self) -> T | None:
         return self._pool.oldest()
 
-    def close(self, grace: float, *, drop: Callable[[T], None] | None = None) -> Drained:
+    def close(self, grace: float, *, drop: Callable[[T], object] | None = None) -> Drained:
         self._allowance.close()
         return self._pool.close(grace, drop=None if drop is None else self._allowance.giving(drop))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from dispatch._log import logger
@@ -21,15 +22,23 @@ _SMOOTHING = 8
 """The running mean moves an eighth of the way to each new reading: the last two dozen items count."""
 
 
+class Relieved(BaseException):
+    """Raised in a worker whose place was taken while it was kept: it has nothing more to do."""
+
+
 class Employer(Protocol[T]):
     """What a worker knows of its pool."""
 
     name: str
+    channel: Channel[T]
     closing: threading.Event
     """Set when nobody should pause any longer."""
 
     def work(self, item: T) -> int:
-        """Run an item, and say how many nanoseconds that took. What it raises is a fault of ours."""
+        """Run an item, and say how many nanoseconds that took. What it raises is a fault of ours, or `Relieved`."""
+
+    def straggler(self) -> T:
+        """What there is to run after the end of the channel. Raises `EndOfChannel` when nothing more comes."""
 
     def lost(self, item: T) -> None:
         """An item was taken, and no worker will run it to its end."""
@@ -45,7 +54,7 @@ class Worker(threading.Thread, Generic[T]):
     puts another in its place.
     """
 
-    def __init__(self, employer: Employer[T], number: int, channel: Channel[T], *, pause: float = 0.0) -> None:
+    def __init__(self, employer: Employer[T], number: int, *, pause: float = 0.0) -> None:
         """`pause`: seconds before it takes anything, since the one before it fell too soon."""
         # Daemonic, so that an exit is bounded by the dispatcher's grace and not by a task that never ends.
         super().__init__(name=f"dispatch-{employer.name}-{number}", daemon=True)
@@ -54,7 +63,7 @@ class Worker(threading.Thread, Generic[T]):
         self.pause = pause
         self.depth = 0
         self._employer = employer
-        self._channel = channel
+        self._channel = employer.channel
         self._run_item = employer.work
         self.busy = False
         self.finished = 0
@@ -68,17 +77,19 @@ class Worker(threading.Thread, Generic[T]):
             pass
 
     def _is_over(self) -> bool:
-        """Serve to the end of the channel, or fall and be replaced. False when this one has to go on after all."""
+        """Serve to the end of all work, or fall and be replaced. False when this one has to go on after all."""
         try:
-            return self._serve() or self._employer.replace(self)
+            served = self._serve(self._channel.receive) and self._serve(self._employer.straggler)
+            return served or self._employer.replace(self)
+        except Relieved:
+            return True
         except BaseException:  # noqa: BLE001 - struck again while it fell
             self.errors += 1
             logger("pool").exception("a worker could not be replaced and goes on", worker=self.name)
             return False
 
-    def _serve(self) -> bool:
-        """Run what comes. True at the end of the channel; false when something else ended it."""
-        receive = self._channel.receive
+    def _serve(self, receive: Callable[[], T]) -> bool:
+        """Run what comes. True at its end; false when something else ended it."""
         item: T | None = None
         try:
             if self.pause:
@@ -90,6 +101,8 @@ class Worker(threading.Thread, Generic[T]):
                 item = None  # an idle worker must not keep the last item's arguments alive
                 self.finished += 1
                 self.busy = False
+        except Relieved:
+            raise
         except BaseException as error:  # noqa: BLE001 - user code cannot raise here: this is a fault of ours, or odder
             if item is None and isinstance(error, EndOfChannel):
                 return True
@@ -104,30 +117,43 @@ class Worker(threading.Thread, Generic[T]):
         self.busy = False
         logger("pool").exception("a worker met an internal error and is replaced", worker=self.name)
 
-    def run_inside(self, item: T) -> None:
+    def run_inside(self, item: T) -> bool:
         """Run an item that the one in hand waits for, here and now, unless others are nested too deep already."""
-        if self.depth < _DEEPEST:
-            self.depth += 1
-            try:
-                self._run_item(item)
-            except BaseException:
-                self.errors += 1
-                self._employer.lost(item)
-                raise
-            finally:
-                self.depth -= 1
+        if self.depth >= _DEEPEST:
+            return False
+        self.depth += 1
+        try:
+            self._run_item(item)
+        except BaseException:
+            self.errors += 1
+            self._employer.lost(item)
+            raise
+        finally:
+            self.depth -= 1
+        return True
+
+
+def current_worker() -> Worker[Any] | None:
+    """The worker whose thread this is."""
+    worker: Worker[Any] | None = getattr(_here, "worker", None)
+    return worker
 
 
 def is_worker() -> bool:
     """Whether the calling thread is a worker of any pool."""
-    return hasattr(_here, "worker")
+    return current_worker() is not None
 
 
-def run_in_place(item: Any, *, of: str) -> None:
-    """If this thread is a worker of the pool named `of`, run `item` here instead of waiting for another worker.
+def is_worker_of(pool: str) -> bool:
+    """Whether the calling thread is a worker of the pool with this name."""
+    worker = current_worker()
+    return worker is not None and worker.pool == pool
+
+
+def run_in_place(item: Any) -> bool:
+    """Run `item` here, in a worker of its pool, instead of waiting for another worker. False: not so deep.
 
     With every worker waiting for an item behind it, nobody would be left to run one.
     """
-    worker: Worker[Any] | None = getattr(_here, "worker", None)
-    if worker is not None and worker.pool == of:
-        worker.run_inside(item)
+    worker = current_worker()
+    return worker is not None and worker.run_inside(item)

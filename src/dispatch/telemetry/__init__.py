@@ -10,17 +10,23 @@ from dispatch.telemetry._failures import failures as failures
 from dispatch.telemetry._listener import flush as flush
 from dispatch.telemetry._listener import follow as follow
 from dispatch.telemetry._listener import recording as recording
+from dispatch.telemetry._passage import arriving as arriving
+from dispatch.telemetry._passage import carrier as carrier
 from dispatch.telemetry._processing import processing as processing
 from dispatch.telemetry._publication import Publication as Publication
 from dispatch.telemetry._publication import publishing as publishing
 from dispatch.telemetry._resumption import resume as resume
 from dispatch.telemetry._resumption import trace_id as trace_id
 from dispatch.telemetry._setup import setup as setup
+from dispatch.telemetry._waybill import due_in as due_in
 
 __all__ = [
     "Execution",
     "Publication",
+    "arriving",
+    "carrier",
     "dispatched",
+    "due_in",
     "executing",
     "failures",
     "flush",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, Tracer, get_current_span
 
@@ -19,21 +21,28 @@ from dispatch.telemetry._listener import listener
 class DispatchSpan:
     """The span while it is real before the hand-over; `Call.span` holds it. Only the caller's thread ends it."""
 
-    __slots__ = ("_ended", "anchor", "recorded", "span")
+    __slots__ = ("anchor", "is_ended", "recorded", "span")
 
     def __init__(self, call: Call, tracer: Tracer, context: Context | None = None) -> None:
         self.anchor = Anchor()
-        self._ended = False
+        self.is_ended = False
         # Where it goes is not settled yet, and an attribute cannot be taken back.
         self.span = begin(call, tracer, self.anchor, of_call(call), context)
         self.recorded = self.span.is_recording()
         """Kept: an ended span no longer says so."""
 
+    @classmethod
+    def after(cls, span: Span, anchor: Anchor, *, recorded: bool) -> Self:
+        """One that was begun and ended by the worker, below which further attempts belong."""
+        made = cls.__new__(cls)
+        made.anchor, made.span, made.recorded, made.is_ended = anchor, span, recorded, True
+        return made
+
     def end(self, call: Call, error: BaseException | None) -> None:
         """Say how the hand-over ended. Twice is once."""
-        if self._ended:
+        if self.is_ended:
             return
-        self._ended = True
+        self.is_ended = True
         moment = ticks() if error is not None else call.sent or ticks()
         with harmless:
             if self.span.is_recording():

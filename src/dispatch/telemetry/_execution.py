@@ -26,13 +26,14 @@ from dispatch.telemetry._listener import listener
 class Execution:
     """A span that is current, here and now, until `end`. Whoever made it ends it, in the same context."""
 
-    __slots__ = ("_anchor", "_call", "_span", "_started", "_token")
+    __slots__ = ("_anchor", "_call", "_open", "_span", "_started", "_token")
 
     def __init__(self, span: Span, context: Context, anchor: Anchor, started: int, call: Call | None = None) -> None:
         self._span = span
         self._anchor = anchor
         self._started = started
         self._call = call
+        self._open = True
         self._token: Token[Context] | None = attach(context)
 
     def end(self, outcome: Outcome) -> None:
@@ -41,6 +42,13 @@ class Execution:
         if token is None:
             return
         detach(token)
+        self.break_off(outcome)
+
+    def break_off(self, outcome: Outcome) -> None:
+        """End the span, while the body goes on in its own thread, where `end` is still to come. Never raises."""
+        if not self._open:
+            return
+        self._open = False
         call, span = self._call, self._span
         ended = ticks() if call is None else call.ended or ticks()
         with harmless:
@@ -53,8 +61,10 @@ class Execution:
             span.end(end_time=self._anchor.at(max(ended, self._started)))
 
 
-def executing(call: Call) -> Execution | None:
+def executing(call: Call, *, process: int | None = None) -> Execution | None:
     """Make the spans of a local call that is about to run, and the inner one current. Never raises.
+
+    `process` is the pid of the worker process that will run it; without one it runs here.
 
     For the worker's thread, inside `call.context`. `None`: nobody takes spans, or the caller's own span is
     unsampled and stays the current one.
@@ -63,11 +73,11 @@ def executing(call: Call) -> Execution | None:
     if tracer is None:
         return None
     with harmless:
-        return _executing(call, tracer)
+        return _executing(call, tracer, process)
     return None
 
 
-def _executing(call: Call, tracer: Tracer) -> Execution | None:
+def _executing(call: Call, tracer: Tracer, process: int | None) -> Execution | None:
     opened: DispatchSpan | Remote | None = call.span
     if opened is None and listener.drops(get_current_span().get_span_context()):
         return None
@@ -81,6 +91,8 @@ def _executing(call: Call, tracer: Tracer) -> Execution | None:
         # Asked before the end: an ended span no longer records.
         sampled = parent.is_recording()
         parent.end(end_time=anchor.at(sent))
+        if call.retry is not None:
+            call.span = DispatchSpan.after(parent, anchor, recorded=sampled)  # for the attempts to come
     else:
         parent, sampled = opened.span, opened.recorded
     context = set_span_in_context(parent)
@@ -91,13 +103,13 @@ def _executing(call: Call, tracer: Tracer) -> Execution | None:
     span = tracer.start_span(
         f"execute {call.spec.name}",
         context,
-        attributes=_of_execution(call, decision, wait=taken - sent),
+        attributes=_of_execution(call, decision, taken - max(sent, call.due), process),
         start_time=anchor.at(started),
     )
     return Execution(span, set_span_in_context(span, context), anchor, started, call)
 
 
-def _of_execution(call: Call, decision: Attributes, wait: int) -> Attributes:
+def _of_execution(call: Call, decision: Attributes, wait: int, process: int | None) -> Attributes:
     attributes: Attributes = {
         n.TASK: call.spec.name,
         n.CALL: call.id,
@@ -109,4 +121,6 @@ def _of_execution(call: Call, decision: Attributes, wait: int) -> Attributes:
     }
     if call.attempt > 1:
         attributes[n.ATTEMPT] = call.attempt
+    if process is not None:
+        attributes[n.PROCESS] = process
     return attributes

@@ -31,6 +31,9 @@ START = "dispatch.start_us"
 CLOCK_SKEWED = "dispatch.clock.skewed"
 """Present and true when the sender's clock was ahead of the worker's, and the wait is therefore given as 0."""
 
+PROCESS = "process.pid"
+"""The worker process of a local call, where it ran in one."""
+
 ERROR_TYPE = "error.type"
 
 SYSTEM = "messaging.system"

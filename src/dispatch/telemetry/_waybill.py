@@ -8,6 +8,7 @@ from typing import get_args
 from urllib.parse import quote, unquote
 
 from dispatch._call import Call
+from dispatch._clock import wall
 from dispatch._decision import Reason
 from dispatch.telemetry import _names as n
 from dispatch.telemetry._attributes import Attributes
@@ -39,6 +40,11 @@ def pack(call: Call) -> str:
     if call.serialized:
         fields["serialize_us"] = f"{max(0, call.serialized - decided) / 1e3:.1f}"
     return ";".join(f"{key}={quote(value, safe='')}" for key, value in fields.items())
+
+
+def due_in(delay_ns: int) -> dict[str, str]:
+    """For a message that is held back: laid over its headers, it has a worker count the wait from when it is due."""
+    return {n.SENT_HEADER: str(wall() + delay_ns)}
 
 
 def unpack(headers: Mapping[str, object]) -> Attributes:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from dispatch import _clock
 from dispatch._requirements import Duration
+from dispatch._timers import clock_moved
 from dispatch._units import as_duration_ns
 
 
@@ -22,11 +23,13 @@ class HeldClock:
     def advance(self, by: Duration) -> None:
         """Let time pass: `"1m30s"`, seconds, or a `timedelta`. Raises `ValueError` unless it is more than nothing."""
         self._passed += as_duration_ns(by)
+        clock_moved()
 
     @property
     def now(self) -> datetime:
         """The date that dispatch sees."""
-        return datetime.fromtimestamp(self.wall() / 1e9, UTC)
+        # As a float it would be rounded to some other microsecond.
+        return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=self.wall() // 1000)
 
     def ticks(self) -> int:
         return self._began + self._passed
@@ -42,10 +45,12 @@ class HeldClock:
 def clock() -> Generator[HeldClock]:
     """Inside the `with`, time passes for dispatch only when the test says so: `clock.advance("61s")`.
 
-    It is what dispatch reads when it notes moments: a call's `expires`, its stamps, the dates in its traces. What
-    waits really waits: the timeouts of `result`, a pool's `block_timeout`, a broker's deadline, and so does Celery's
-    worker. A date given as `expires` is compared with the real one. A call that is on its way when the block begins
-    or ends has moments of both clocks. Of two clocks the one opened last is read; open and close them in one thread.
+    It is what dispatch reads when it notes moments: a call's `expires`, its stamps, the dates in its traces. It also
+    drives what waits for its time in this process: delays, the pauses between attempts, a task's `timeout`. Whoever
+    waits for something else really waits: the timeouts of `result`, a pool's `block_timeout`, a broker's deadline,
+    and so does Celery's worker. A date given as `expires` or `eta` is compared with the real one. A call that is on
+    its way when the block begins or ends has moments of both clocks. Of two clocks the one opened last is read; open
+    and close them in one thread.
     """
     held = HeldClock()
     before = _clock.ticks, _clock.wall
@@ -66,3 +71,4 @@ def _put(old: tuple[Callable[[], int], ...], new: tuple[Callable[[], int], ...])
             for word, was, now in zip(("ticks", "wall"), old, new, strict=True):
                 if vars(module).get(word) is was:
                     setattr(module, word, now)
+    clock_moved()

@@ -30,7 +30,7 @@ class Inline(Scene):
     takes = True
 
     def __init__(self) -> None:
-        self._threads = Threads("inline", LocalSettings(transport="local"))
+        self._threads = Threads("inline", LocalSettings(transport="local"), send_again=_at_once)
 
     def refuses(self, call: Call, destination: str) -> PassedOver | None:
         told = call.options.celery if call.options is not None else {}
@@ -44,6 +44,12 @@ class Inline(Scene):
             call.spec = msgspec.structs.replace(call.spec, function=_plain(call.spec.function))
         call.sent = ticks()
         self._threads.run(call)  # a second way to run a call would drift away from the first
+        while call.outcome is None:
+            self._threads.run(call)  # another attempt
+
+
+def _at_once(call: Call, _due: int) -> None:
+    call.due = 0
 
 
 def _plain(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
@@ -73,7 +79,8 @@ def inline() -> Generator[None]:
 
     The policy decides as if there were a broker, and `handle.decision` says where the call would have gone. What
     it raises comes through the handle. A call bound for Celery gets its arguments and its result through JSON, as it
-    would there; `countdown` and `eta` are not waited for, and `link` and the other words of canvas are refused.
+    would there; `countdown`, `eta` and the pauses between attempts are not waited for, a `timeout` stops nobody, and
+    `link` and the other words of canvas are refused.
     From a coroutine the call runs in the event loop's thread, and holds it up; a coroutine function runs on a loop
     of its own. For every dispatcher, in every thread.
     """

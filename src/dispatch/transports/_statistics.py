@@ -23,7 +23,9 @@ class DestinationStatistics:
     oldest_waiting_ns: int | None = None
     """Since its `delay`, of the call that has waited longest; also `None` where that cannot be told."""
     timers: int = 0
-    """Calls whose time has not come yet."""
+    """Calls whose time has not come yet, beside those that wait: delayed, or between two attempts."""
+    next_due_ns: int | None = None
+    """Until the time of the next of them."""
     busy: int = 0
     """Workers, or coroutines, that run a call right now."""
     workers: int = 0

@@ -50,13 +50,13 @@ source = AppSource(app, store=store)
 hook_worker(lambda: source)
 
 
-def task(*, durability=None, result=True):
+def task(*, durability=None, result=True, **said):
     def declare(function):
         name = f"{function.__module__}.{function.__name__}"
         wanted = Requirements(durability=durability)
         registry.declare(TaskSpec(
             name=name, function=function, signature=mirror(function), requirements=wanted, result=result,
-            coroutine=inspect.iscoroutinefunction(function),
+            coroutine=inspect.iscoroutinefunction(function), **said,
         ))
         return function
 
@@ -97,7 +97,7 @@ class Shop:
 
     def send(self, task: str, *args: Any, durability: str | None = None, **options: Any) -> Handle[Any]:
         """Publish as plain Celery does, and give the handle that dispatch would give."""
-        headers = {} if durability is None else {"dispatch-durability": durability}
+        headers = options.pop("headers", {}) | ({} if durability is None else {"dispatch-durability": durability})
         sent = self.app.tasks[self.name(task)].apply_async(args, headers=headers, **options)
         return self.handle(task, sent.id)
 

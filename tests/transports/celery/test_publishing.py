@@ -160,12 +160,14 @@ def with_options(caller, **celery):
     return caller.brew("blue", options=CallOptions(celery=celery))
 
 
-def test_countdown_is_celerys_eta(caller):
-    """The message goes out at once, and tells the worker when."""
-    assert with_options(caller, countdown=60) is None
+def test_a_delay_is_celerys_eta(caller):
+    """The message goes out at once, and tells the worker when. It counts from `delay`."""
+    call = caller.call("blue", options=CallOptions(delay_ns=60_000_000_000))
+    call.entered -= 5_000_000_000
+    assert caller.send(call) is None
 
     eta = datetime.fromisoformat(only_message(caller)["headers"]["eta"])
-    assert 50 < (eta - datetime.now().astimezone()).total_seconds() <= 60
+    assert 45 < (eta - datetime.now().astimezone()).total_seconds() <= 55
 
 
 def test_a_call_with_its_own_queue_goes_there(caller):

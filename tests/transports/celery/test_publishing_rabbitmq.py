@@ -68,6 +68,18 @@ def test_of_a_batch_each_call_learns_its_own_outcome(caller):
     assert 1 + 4 == waiting(caller.url, caller.queue)
 
 
+def test_a_delayed_call_needs_no_worker_that_was_there_before(caller):
+    """The delay queues are declared with the first one, and it reaches its own queue after a whole second."""
+    with Connection(caller.url) as connection, connection.channel() as channel:
+        channel.exchange_delete("celery_delayed_27")
+    call = caller.call("later", options=CallOptions(delay_ns=200_000_000))
+
+    assert caller.send(call) is None
+    eventually(lambda: ids(caller.url, caller.queue) == [call.id], what="the delayed call is in its queue")
+    (message,) = messages(caller.url, caller.queue)
+    assert "celery_delayed_0" == message["headers"]["x-death"][0]["queue"]
+
+
 def test_a_wrong_exchange_is_refused(caller):
     """RabbitMQ closes the channel over it, and it is certain that the message is nowhere."""
     passed = caller.brew("blue", options=CallOptions(celery={"exchange": "nowhere", "routing_key": "nobody"}))

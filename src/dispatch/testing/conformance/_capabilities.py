@@ -16,6 +16,8 @@ class Capabilities:
     by_reference: bool = False
     """A task gets the very objects that the caller passed. Otherwise they make the round trip through JSON, and what
     JSON cannot carry is refused with `NotSerializable`."""
+    by_pickle: bool = False
+    """They are pickled instead, and so are results: a copy of what pickle can carry arrives as it was."""
     carries_context: bool = False
     """A task sees the caller's context variables."""
     runs_apart: bool = False
@@ -24,3 +26,6 @@ class Capabilities:
     """A call that waits can be kept from running."""
     can_delay: bool = False
     """It takes `countdown`. One that does not refuses it with `NotAccepted` or `NotConfigured`."""
+    can_stop: bool = False
+    """A function that runs longer than its `timeout` is ended. Otherwise its call alone ends, and it goes on.
+    (Coroutines are ended everywhere.)"""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from dispatch._decorator import task
+from dispatch._retry import Retry
 
 remembered: ContextVar[str] = ContextVar("dispatch_conformance", default="nothing")
 
@@ -81,3 +84,39 @@ def hold(started: str, go: str) -> str:
     """Say through one named pipe that it runs, and run until the other one is opened."""
     Path(started).write_text("started")
     return Path(go).read_text()
+
+
+@task(name="conformance.attempt", retry=Retry(attempts=3, on=Unlucky, backoff="10ms"))
+def attempt(file: str, lucky: int) -> int:
+    """Fail, until the attempt with this number. Counted in the file, one line each."""
+    note(file, "attempt")
+    number = len(Path(file).read_text().splitlines())
+    if number < lucky:
+        raise Unlucky(number)
+    return number
+
+
+@task(name="conformance.attempt_on_loop", retry=Retry(attempts=3, on=Unlucky, backoff="10ms"))
+async def attempt_on_loop(file: str, lucky: int) -> int:
+    """The same in a coroutine."""
+    await asyncio.sleep(0)
+    return attempt(file, lucky)
+
+
+@task(name="conformance.overrun", timeout="300ms")
+def overrun(go: str, done: str) -> None:
+    """Run until one named pipe is opened, and then say through the other one that it ran to its end."""
+    Path(go).read_text()
+    Path(done).write_text("went on")
+
+
+@task(name="conformance.overrun_on_loop", timeout="300ms")
+async def overrun_on_loop() -> None:
+    """Never end."""
+    await asyncio.Event().wait()
+
+
+@task(name="conformance.moment")
+def moment() -> float:
+    """The date, in seconds since 1970."""
+    return time.time()

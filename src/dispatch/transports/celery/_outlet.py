@@ -14,8 +14,8 @@ from dispatch._registry import TaskSpec
 from dispatch._requirements import Durability
 from dispatch.errors import PassedOver
 from dispatch.spool import Forwarder, Row, Spool, Verdict
+from dispatch.transports._arguments import Uncarried
 from dispatch.transports._outlet import Parcel
-from dispatch.transports._uncarried import Uncarried
 from dispatch.transports.celery.destination import CeleryDestination
 from dispatch.transports.celery.publishing import Answer, Ticket, opened, sealed
 

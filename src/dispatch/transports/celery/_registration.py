@@ -9,7 +9,7 @@ from celery.backends.base import Backend
 
 from dispatch._registry import TaskSpec, registry
 from dispatch.transports.celery._store import Store
-from dispatch.transports.celery.worker import body_of
+from dispatch.transports.celery.worker import body_of, time_limits
 
 REQUEST = "dispatch.transports.celery.worker._request:DispatchRequest"
 """As text: Celery resolves it in the worker alone, so that a caller never imports the worker's half."""
@@ -43,6 +43,8 @@ class Registration:
             "Request": REQUEST,
             "acks_late": True,
             "reject_on_worker_lost": True,
+            # Of the task and not of each message, so that canvas and `send_task` have them too.
+            **time_limits(spec),
             "serializer": "json",
             "ignore_result": not spec.result,
             # Asked when it is used: the app may not have read its configuration yet.

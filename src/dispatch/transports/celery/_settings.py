@@ -51,7 +51,7 @@ def build_app(broker_url: str, result_backend: str | None = None) -> Celery:
     `NotConfigured` when a variable of Celery's own would send the app elsewhere.
     """
     _refuse_what_celery_prefers(broker_url, result_backend)
-    app = Celery(_main_name(), broker=broker_url, backend=result_backend)
+    app = Celery(main_name(), broker=broker_url, backend=result_backend)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -77,7 +77,7 @@ def _refuse_what_celery_prefers(broker_url: str, result_backend: str | None) -> 
             )
 
 
-def _main_name() -> str:
+def main_name() -> str:
     """The name of the program's own module, as a worker would import it; a worker's program is Celery."""
     main = sys.modules.get("__main__")
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)

@@ -14,9 +14,9 @@ from dispatch._requirements import Durability
 from dispatch.errors import NotConfigured, PassedOver
 from dispatch.policy import CelerySettings
 from dispatch.pool import Drained
+from dispatch.transports._arguments import Uncarried
 from dispatch.transports._destination import HandOver
 from dispatch.transports._statistics import DestinationStatistics
-from dispatch.transports._uncarried import Uncarried
 from dispatch.transports.celery._brokers import Broker, Way
 from dispatch.transports.celery.publishing import Body, Limits, Message, Ticket, check, encode, message_of
 

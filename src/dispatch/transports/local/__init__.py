@@ -1,11 +1,13 @@
 """The local transport: workers in this process. Arguments travel by reference, context variables come along.
 
-Plain functions run in a pool of threads; coroutine functions on a loop, the destination's own or their caller's.
+Plain functions run in a pool of threads, or with `runner: process` in worker processes, for which their arguments
+are pickled; coroutine functions on a loop, the destination's own or their caller's.
 
 The caller must not change what it passed until the call is done.
 """
 
+from dispatch.transports.local._process_destination import ProcessDestination as ProcessDestination
 from dispatch.transports.local._threads import Threads as Threads
 from dispatch.transports.local.destination import LocalDestination as LocalDestination
 
-__all__ = ["LocalDestination", "Threads"]
+__all__ = ["LocalDestination", "ProcessDestination", "Threads"]

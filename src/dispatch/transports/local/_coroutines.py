@@ -14,11 +14,11 @@ from dispatch._clock import ticks
 from dispatch._executor import execute_async
 from dispatch._outcome import Failure
 from dispatch._registry import TaskSpec
-from dispatch._unread import expect_reader
 from dispatch.errors import CallCancelled, CallFailed
 from dispatch.policy import LocalSettings
 from dispatch.pool import Allowance, Bounded, CallersLoop, LoopPool, Slot, Weighed, WeighedCallersLoop, slot, unsound
-from dispatch.transports.local._expiry import expired
+from dispatch.transports.local._attempt import begin, conclude, is_wanted, late, timed_out
+from dispatch.transports.local._timeouts import OnLoop
 
 LoopOfCalls: TypeAlias = LoopPool[Call] | CallersLoop[Call]
 
@@ -33,18 +33,17 @@ class Coroutines:
         """`allowance`: what bounds the bytes that wait, where the policy does."""
         self._callers = settings.loop == "caller"
         self._allowance = allowance
-        limit, capacity = settings.workers or _AT_ONCE, settings.capacity
-        start = self._start if allowance is None else self._start_weighed
-        self._loop: LoopOfCalls
-        self.pool: Bounded[Call]
-        if self._callers:
-            self._loop = self.pool = CallersLoop(name, start, self._lost, limit=limit, capacity=capacity)
-            if allowance is not None:
-                self.pool = WeighedCallersLoop(self._loop, allowance)
-        else:
-            self._loop = self.pool = LoopPool(name, start, self._lost, limit=limit, capacity=capacity)
-            if allowance is not None:
-                self.pool = Weighed(self._loop, allowance)
+        kind = CallersLoop if self._callers else LoopPool
+        self._loop: LoopOfCalls = kind(
+            name,
+            self._start if allowance is None else self._start_weighed,
+            self._lost,
+            limit=settings.workers or _AT_ONCE,
+            capacity=settings.capacity,
+            late=late,
+            wanted=is_wanted,
+        )
+        self.pool: Bounded[Call] = self._loop if allowance is None else _weighed(self._loop, allowance)
 
     def cannot_run(self, spec: TaskSpec) -> str | None:
         """Why no call of this task can ever run here."""
@@ -90,17 +89,21 @@ class Coroutines:
         took = 0
         held = Slot(self._loop, call)
         slot.set(held)
-        if call.claim() and not ((call.options is not None or call.spec.expires_ns is not None) and expired(call)):
-            trace = telemetry.executing(call) if telemetry.recording() else None
+        limited = call.options is not None or call.spec.limited
+        if begin(call) if limited else call.claim():
+            trace = telemetry.executing(call) if telemetry.recording(call.taken) else None
+            limit = _limit(call, trace) if limited else None
             call.started = ticks()
             outcome = await execute_async(call.spec.function, call.args, call.kwargs)
-            call.ended = ticks()
+            if limit is not None and not limit.end():
+                outcome = timed_out(call)
+            if limit is None or call.outcome is None:
+                call.ended = ticks()
             if trace is not None:
                 trace.end(outcome)
-            if type(outcome) is Failure:
-                expect_reader(call, outcome)
-            call.settle(outcome)
             took = call.ended - call.taken
+            if type(outcome) is Failure or not call.settle(outcome):
+                conclude(call, outcome, self.pool.send_again)
             del outcome
         self._loop.ended(call, took)
         held.item = None
@@ -115,3 +118,17 @@ class Coroutines:
         else:
             why = "was cancelled with its event loop before it started"
             call.settle(Failure(CallCancelled(f"call {call.id} of {call.spec.name} {why}")))
+
+
+def _weighed(loop: LoopOfCalls, allowance: Allowance[Call]) -> Weighed[Call]:
+    return WeighedCallersLoop(loop, allowance) if isinstance(loop, CallersLoop) else Weighed(loop, allowance)
+
+
+def _limit(call: Call, trace: telemetry.Execution | None) -> OnLoop | None:
+    """Watch the running task's timeout, if it has one."""
+    task = asyncio.current_task()
+    if call.spec.timeout_ns is None or task is None:
+        return None
+    limit = OnLoop(call, asyncio.get_running_loop(), task)
+    limit.start(trace)
+    return limit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
+from typing import Literal
 
 from dispatch._call import Call
 from dispatch._clock import ticks
@@ -17,12 +18,15 @@ from dispatch.pool import Allowance, Bounded, Drained
 from dispatch.transports._destination import HandOver, Pending
 from dispatch.transports._statistics import DestinationStatistics
 from dispatch.transports.local._coroutines import Coroutines
+from dispatch.transports.local._processes import Processes
 from dispatch.transports.local._threads import Threads
 from dispatch.transports.local._waits import Aside, Here, InPlace, Room
 
+_RUNNERS = {"thread": Threads, "process": Processes}
+
 
 class LocalDestination:
-    """A pool of threads and a loop for coroutines, each with the limits that the policy gives it."""
+    """A pool of threads or processes and a loop for coroutines, each with the limits that the policy gives it."""
 
     transport: Transport = "local"
     runs_on: Transport = "local"
@@ -32,9 +36,11 @@ class LocalDestination:
         self.name = name
         self.max_payload = settings.max_bytes
         self._settings = settings
-        self._allowance = None if settings.max_bytes is None else Allowance(settings.max_bytes, _weight)
+        self._allowance = None if settings.max_bytes is None else Allowance(settings.max_bytes, _weight, Call.tell)
         self._coroutines = Coroutines(name, settings, self._allowance)
-        self._functions = None if settings.runner == "asyncio" else Threads(name, settings, self._allowance)
+        self._functions = (
+            None if settings.runner == "asyncio" else _RUNNERS[settings.runner](name, settings, self._allowance)
+        )
         self._pool: Bounded[Call] = self._coroutines.pool if self._functions is None else self._functions.pool
         """For everything that is no coroutine."""
 
@@ -46,8 +52,13 @@ class LocalDestination:
         return self._forgets(durability) or (None if why is None else PassedOver(self.name, "cannot_carry", why))
 
     def unfit(self, durability: Durability) -> PassedOver | None:
+        if durability != "ephemeral":
+            return self._forgets(durability)
+        held = None if self._functions is None else self._functions.unfit()
+        if held is not None:
+            return PassedOver(self.name, "refused", held)
         why = self._coroutines.unfit()
-        return self._forgets(durability) or (None if why is None else PassedOver(self.name, "cannot_carry", why))
+        return None if why is None else PassedOver(self.name, "cannot_carry", why)
 
     def _forgets(self, durability: Durability) -> PassedOver | None:
         if durability == "ephemeral":
@@ -69,6 +80,8 @@ class LocalDestination:
     def hand_over(self, call: Call, *, may_wait: bool) -> HandOver:
         """Follow `on_full` when there is no room. Raises `DestinationFull` when it says `reject`."""
         pool = self._coroutines.pool if call.spec.coroutine else self._pool
+        if call.delay_ns:
+            return self._hand_over_later(pool, call, call.delay_ns)
         if pool.try_send(call):
             return None
         if self._settings.on_full == "block" and may_wait and not pool.is_mine():
@@ -82,7 +95,7 @@ class LocalDestination:
             if room.sent:
                 return None
         if pool.closed:
-            return PassedOver(self.name, "refused", "it was shut down; `dispatch.configure()` starts anew")
+            return self._closed()
         full = PassedOver(self.name, "full", self._how_full(pool.capacity))
         if self._settings.on_full == "reject":
             raise DestinationFull(call.spec.name, [full])
@@ -91,7 +104,25 @@ class LocalDestination:
             return None
         return full
 
+    def _hand_over_later(self, pool: Bounded[Call], call: Call, delay_ns: int) -> PassedOver | None:
+        """Nobody waits for room among the delayed: it may be hours before there is some."""
+        call.due = call.entered + delay_ns
+        if pool.send_later(call, call.due):
+            return None
+        call.due = 0
+        if pool.closed:
+            return self._closed()
+        full = PassedOver(self.name, "full", self._how_full(pool.capacity, "delayed"))
+        if self._settings.on_full == "reject":
+            raise DestinationFull(call.spec.name, [full])
+        return full
+
+    def _closed(self) -> PassedOver:
+        return PassedOver(self.name, "refused", "it was shut down; `dispatch.configure()` starts anew")
+
     def run_here(self, call: Call, *, awaiting: bool) -> Pending | None:
+        if call.delay_ns:
+            return None  # its time is to come
         if call.spec.coroutine:
             # Without `await` it cannot be finished before `delay` returns.
             return Aside(call) if awaiting and self._coroutines.send_aside(call) else None
@@ -99,12 +130,12 @@ class LocalDestination:
             return None
         return InPlace(self._functions, call)
 
-    def _how_full(self, capacity: int) -> str:
+    def _how_full(self, capacity: int, how: Literal["waiting", "delayed"] = "waiting") -> str:
         allowance = self._allowance
         if allowance is None:
-            return f"{capacity} calls are waiting"
+            return f"{capacity} calls are {how}"
         waiting = f"{show_size(allowance.held)} of {show_size(allowance.limit)} are waiting, others stand in line,"
-        return f"{waiting} or {capacity} calls are waiting"
+        return f"{waiting} or {capacity} calls are {how}"
 
     # ---- its end
 
@@ -136,6 +167,8 @@ class LocalDestination:
             bytes=None if self._allowance is None else self._allowance.held,
             max_bytes=self.max_payload,
             oldest_waiting_ns=ticks() - min(oldest) if oldest else None,
+            timers=sum(each.delayed for each in pools),
+            next_due_ns=min((each.next_due_ns for each in pools if each.next_due_ns is not None), default=None),
             busy=sum(each.busy for each in pools),
             workers=sum(each.workers for each in pools),
             limit=pools[0].limit,

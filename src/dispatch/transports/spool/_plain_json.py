@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from dispatch._registry import TaskSpec
-from dispatch.transports._uncarried import uncarried
+from dispatch.transports._arguments import uncarried
 
 _FAILURES = (TypeError, ValueError, RecursionError)
 
@@ -16,7 +16,15 @@ def encoded(spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> by
     try:
         return _dumps((args, kwargs))
     except _FAILURES as error:
-        raise uncarried(args, kwargs, spec.function, _travels, form="json", reason=str(error)) from error
+        raise uncarried(
+            args,
+            kwargs,
+            spec.function,
+            _travels,
+            encoder="json",
+            reason=str(error),
+            cure="Pass text, numbers, lists or dicts, such as an id to look it up by",
+        ) from error
 
 
 def decoded(text: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:

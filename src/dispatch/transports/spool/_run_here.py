@@ -20,9 +20,9 @@ from dispatch._registry import TaskSpec, registry
 from dispatch._requirements import Durability
 from dispatch.errors import CallExpired, PassedOver
 from dispatch.spool import Ended, Row, Runner, Spool, Verdict
+from dispatch.transports._arguments import Uncarried
 from dispatch.transports._destination import Destination
 from dispatch.transports._outlet import Parcel
-from dispatch.transports._uncarried import Uncarried
 from dispatch.transports.spool._lookout import Lookout
 from dispatch.transports.spool._plain_json import decoded, encoded
 

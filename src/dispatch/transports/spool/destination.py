@@ -18,10 +18,10 @@ from dispatch.errors import PassedOver
 from dispatch.policy import SpoolSettings
 from dispatch.pool import Drained
 from dispatch.spool import Entry, ForwarderStatistics, Spool
+from dispatch.transports._arguments import Uncarried
 from dispatch.transports._destination import HandOver
 from dispatch.transports._outlet import Outlet, Parcel
 from dispatch.transports._statistics import DestinationStatistics
-from dispatch.transports._uncarried import Uncarried
 
 _START_NS = 10**9
 """At best: the watchman's next look. Whoever is away may be away for longer, so a spool never competes on time."""

@@ -1,10 +1,13 @@
 """From a call to a broker's answer: encoding, messages, and the one thread that speaks to the broker."""
 
+from dispatch.transports._arguments import Uncarried as Uncarried
 from dispatch.transports.celery.publishing._answer import Answer as Answer
 from dispatch.transports.celery.publishing._breaker import Limits as Limits
 from dispatch.transports.celery.publishing._encoding import Body as Body
 from dispatch.transports.celery.publishing._encoding import check as check
 from dispatch.transports.celery.publishing._encoding import encode as encode
+from dispatch.transports.celery.publishing._line import connection as connection
+from dispatch.transports.celery.publishing._line import let_go as let_go
 from dispatch.transports.celery.publishing._lines import load as load
 from dispatch.transports.celery.publishing._message import Message as Message
 from dispatch.transports.celery.publishing._message import message_of as message_of
@@ -20,8 +23,11 @@ __all__ = [
     "Message",
     "Publisher",
     "Ticket",
+    "Uncarried",
     "check",
+    "connection",
     "encode",
+    "let_go",
     "load",
     "message_of",
     "opened",

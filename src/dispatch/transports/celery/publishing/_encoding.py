@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from kombu import serialization
 from kombu.exceptions import EncodeError, SerializerNotInstalled
 
-from dispatch.transports._uncarried import Uncarried, type_of, uncarried
+from dispatch.transports._arguments import Uncarried, type_name, uncarried
 
 _dumps: Callable[..., tuple[str, str, str | bytes]] = serialization.dumps
 
@@ -49,8 +48,15 @@ def encode(
     except SerializerNotInstalled as error:
         raise Uncarried("serializer", str(error)) from error
     except EncodeError as error:
-        travels = partial(_travels, serializer=serializer)
-        raise uncarried(args, kwargs, function, travels, form=serializer, reason=str(error)) from error
+        raise uncarried(
+            args,
+            kwargs,
+            function,
+            lambda value: _travels(value, serializer),
+            encoder=serializer,
+            reason=str(error),
+            cure="Pass text, numbers, lists or dicts, such as an id to look it up by",
+        ) from error
     body = Body(plain)
     body.text, body.content_type, body.content_encoding = text, content_type, content_encoding
     return body
@@ -59,7 +65,7 @@ def encode(
 def check(name: str, value: Any) -> None:
     """That `value` can travel. Raises `Uncarried`, naming it `name`."""
     if not _travels(value, "json"):
-        raise Uncarried(name, f"{name} cannot travel as JSON; they are of type {type_of(value)}")
+        raise Uncarried(name, f"{name} cannot travel as JSON; they are of type {type_name(value)}")
 
 
 def _travels(value: Any, serializer: str) -> bool:

@@ -11,9 +11,12 @@ from celery import Celery
 from celery.app.amqp import task_message
 from kombu.entity import Queue
 
+from dispatch import telemetry
 from dispatch._call import Call
 from dispatch._clock import ticks, wall, wall_of
+from dispatch.transports.celery._delays import countdown
 from dispatch.transports.celery._durability import DURABILITY_HEADER
+from dispatch.transports.celery._retry_header import RETRY_HEADER, pack
 from dispatch.transports.celery.publishing._encoding import Body
 from dispatch.transports.celery.publishing._producer import Producer
 
@@ -108,6 +111,7 @@ def message_of(
     """`call` as a message for `queue`. `expires_ns` counts from `delay`; `headers` are the trace's."""
     options = call.options
     celery = options.celery if options is not None else {}
+    delay_ns = _delay_ns(call)
     return Message(
         task=call.spec.name,
         id=call.id,
@@ -117,15 +121,23 @@ def message_of(
         headers={
             **((options.headers or {}) if options is not None else {}),
             **headers,
+            **(telemetry.due_in(delay_ns) if delay_ns else {}),
             DURABILITY_HEADER: call.decision.durability,
+            **({} if options is None or options.retry is None else {RETRY_HEADER: pack(options.retry)}),
             "ignore_result": _ignores_result(call),
             # As a header alone: as a property of the message it would let RabbitMQ drop it without a word.
             **({} if expires_ns is None else {"expires": _date(call, expires_ns)}),
         },
         lineage=_lineage(app),
-        options=celery,
+        options={**celery, "countdown": countdown(app, delay_ns)} if delay_ns else celery,
         context=call.context,
     )
+
+
+def _delay_ns(call: Call) -> int:
+    """How much is left, by now, of the call's `countdown` or `eta`."""
+    said = call.options.delay_ns if call.options is not None else None
+    return 0 if said is None else max(0, said - (ticks() - call.entered))
 
 
 def _ignores_result(call: Call) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 
 from kombu import serialization
 
+from dispatch.transports._arguments import Uncarried
 from dispatch.transports._outlet import Parcel
-from dispatch.transports._uncarried import Uncarried
 from dispatch.transports.celery.publishing._encoding import Body, check
 from dispatch.transports.celery.publishing._message import Message
 

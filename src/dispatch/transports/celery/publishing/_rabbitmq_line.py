@@ -13,6 +13,7 @@ from amqp import serialization
 from celery import Celery
 from kombu import common
 
+from dispatch.transports.celery._delays import make_ready
 from dispatch.transports.celery.publishing._answer import ACCEPTED, Answer, refused, told, unknown
 from dispatch.transports.celery.publishing._line import connection
 from dispatch.transports.celery.publishing._message import Message
@@ -68,6 +69,7 @@ class RabbitMQLine:
         self._awaited: dict[int, tuple[_Hearing, int, str]] = {}
         self._returned: dict[str, Answer] = {}
         self._proofs: dict[str, Proof] = {}
+        self._delays: set[str] = set()
 
     # ---- before anything is sent
 
@@ -92,6 +94,7 @@ class RabbitMQLine:
     def post(self, message: Message) -> None:
         before = len(self._gathered)
         try:
+            self._prepare(message)
             message.post(self._producer)
         except BaseException as error:
             # py-amqp opens a closed channel anew by itself, and then without confirms.
@@ -141,6 +144,13 @@ class RabbitMQLine:
             if place is not None:
                 hearing.hear(place, refused(error))
 
+    def _prepare(self, message: Message) -> None:
+        queue = message.queue
+        if not message.options.get("countdown") or queue is None or queue in self._delays:
+            return
+        make_ready(self._connection, self._app, queue)
+        self._delays.add(queue)
+
     def _gather(self, message: Any, **options: Any) -> None:
         # Headers that are no AMQP table would be found while others are under way, and look like a lost connection.
         _packed("F", [message.properties.get("application_headers")])
@@ -168,6 +178,7 @@ class RabbitMQLine:
         self._returned[message.properties.get("correlation_id", "")] = refused(f"{where} leads nowhere: {told(error)}")
         # Somebody deleted it. The next message declares it again, and finds out anew what it keeps.
         self._proofs.clear()
+        self._delays.clear()
         self._connection.declared_entities.clear()
 
     def _on_blocked(self, reason: str) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from celery import states
-from celery.exceptions import SecurityError, TaskRevokedError, WorkerLostError
+from celery.exceptions import SecurityError, TaskRevokedError, TimeLimitExceeded, WorkerLostError
 from celery.utils.serialization import UnpickleableExceptionWrapper
 from kombu.exceptions import ContentDisallowed, DecodeError
 
 from dispatch._outcome import Failure, Outcome, Success
-from dispatch.errors import CallCancelled, CallExpired, CallFailed, WorkerDied
+from dispatch.errors import CallCancelled, CallExpired, CallFailed, CallTimeout, WorkerDied
 
 Meta: TypeAlias = Mapping[str, Any]
 """A stored result, decoded: `status`, `result`, `traceback` and more."""
@@ -51,6 +51,8 @@ def _failed(error: object, traceback: object) -> BaseException:
     raised: BaseException
     if isinstance(error, WorkerLostError):
         raised = WorkerDied(f"the process that ran the call died: {error}")
+    elif isinstance(error, TimeLimitExceeded):
+        raised = CallTimeout(f"the call ran longer than its time limit, and was ended: {error}")
     elif isinstance(error, BaseException) and _is_its_own(error):
         raised = error
     else:

@@ -18,11 +18,11 @@ from dispatch._outcome import Failure, Outcome, Success
 from dispatch._registry import TaskSpec, registry
 from dispatch.errors import CallFailed, ResultNotSerializable
 from dispatch.transports.celery._broker_kind import messaging_system
+from dispatch.transports.celery._delays import queue_of
 from dispatch.transports.celery._durability import durability_of
+from dispatch.transports.celery.worker._attempt import TAKEN, attempt_again
 from dispatch.transports.celery.worker._loop import run_on_loop
-
-TAKEN = "dispatch-taken"
-"""In the request: the `ticks` at which the worker gave the call to its pool. Never leaves the machine."""
+from dispatch.transports.celery.worker._timeout import without_soft_limit
 
 _CARRIED = (bool, int, float, str, type(None))
 _GREEN = frozenset({"eventlet", "gevent", "greenlet"})
@@ -41,19 +41,23 @@ def body_of(spec: TaskSpec) -> Callable[..., Any]:
 
 def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     request = task.request
-    if request.called_directly or request.is_eager:
+    if request.called_directly:
         return _handed_on(spec, _executed(spec, args, kwargs))
-    execution = _processing(task, request)
+    execution = None if request.is_eager else _processing(task, request)
     outcome = _executed(spec, args, kwargs)
-    if not get_actual_ignore_result(task, request):
+    if not (request.is_eager or get_actual_ignore_result(task, request)):
         outcome = _storable(task, spec, outcome)
     if execution is not None:
         execution.end(outcome)
+    if isinstance(outcome, Failure) and not _ends_the_worker(outcome.error):
+        attempt_again(task, spec, outcome.error)
     return _handed_on(spec, outcome)
 
 
 def _executed(spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
-    return (run_on_loop if spec.coroutine else execute)(spec.function, args, kwargs)
+    if spec.coroutine:
+        return run_on_loop(spec, args, kwargs)
+    return without_soft_limit(spec, execute(spec.function, args, kwargs))
 
 
 def _processing(task: Any, request: Any) -> telemetry.Execution | None:
@@ -63,7 +67,7 @@ def _processing(task: Any, request: Any) -> telemetry.Execution | None:
         task.name,
         headers,
         call_id=request.id,
-        queue=delivery.get("routing_key") or delivery.get("exchange") or "",
+        queue=queue_of(task.app, delivery) or delivery.get("routing_key") or delivery.get("exchange") or "",
         system=messaging_system(task.app),
         durability=durability_of(headers, task.name),
         attempt=request.retries + 1,

@@ -1,4 +1,4 @@
-"""Arguments that cannot travel, and which of them it is."""
+"""Which argument of a call cannot travel, for messages that say so and never show its value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dispatch.errors import PassedOver
 
 
 class Uncarried(Exception):
-    """The arguments cannot travel. The message says which one, its type and the cure, and never its value."""
+    """The arguments cannot be encoded. The message says which one, its type and the cure, and never its value."""
 
     def __init__(self, argument: str | None, detail: str) -> None:
         self.argument = argument
@@ -26,28 +26,21 @@ def uncarried(
     function: Callable[..., Any] | None,
     travels: Callable[[Any], bool],
     *,
-    form: str,
+    encoder: str,
     reason: str,
+    cure: str,
 ) -> Uncarried:
-    """Whose fault it is that all of them together did not travel.
-
-    `travels` says it of one value; `form` is what they were to travel as, and `reason` what that complained of.
-    `function` knows the names of positional arguments.
-    """
+    """What to raise when `encoder` failed for `reason`: the first argument that does not travel alone is named."""
     for name, value in _named(args, kwargs, function):
         if not travels(value):
-            within = _culprit(value, travels)
-            holds = "" if within is value else f", and holds a value of type {type_of(within)}"
-            return Uncarried(
-                name,
-                f"argument {name!r} is of type {type_of(value)}{holds}: {form} cannot carry that "
-                f"({reason}). Pass text, numbers, lists or dicts, such as an id to look it up by",
-            )
-    return Uncarried(None, f"the arguments together are more than {form} can carry")
+            within = _innermost(value, travels)
+            holds = "" if within is value else f", and holds a value of type {type_name(within)}"
+            of = f"argument {name!r} is of type {type_name(value)}{holds}"
+            return Uncarried(name, f"{of}: {encoder} cannot carry that ({reason}). {cure}")
+    return Uncarried(None, f"the arguments together are more than {encoder} can carry")
 
 
-def type_of(value: Any) -> str:
-    """The name of its type, as its author knows it."""
+def type_name(value: Any) -> str:
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
@@ -66,7 +59,7 @@ def _named(
     yield from kwargs.items()
 
 
-def _culprit(value: Any, travels: Callable[[Any], bool]) -> Any:
+def _innermost(value: Any, travels: Callable[[Any], bool]) -> Any:
     """The innermost part of `value` that does not travel, as far as lists and dicts lead to it."""
     for _ in range(100):  # a list that holds itself has no innermost part
         parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()

@@ -1,0 +1,21 @@
+"""What this process holds of the machine's memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+_STATM = Path("/proc/self/statm")
+"""In pages; the second figure is what is resident (proc(5))."""
+
+
+def resident() -> int:
+    """Bytes of this process in memory; where there is no `/proc`, the most that there ever were."""
+    try:
+        return int(_STATM.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import resource  # noqa: PLC0415 - not needed, and not there, everywhere
+
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024  # getrusage(2): bytes there, KiB elsewhere
