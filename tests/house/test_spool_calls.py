@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -204,6 +205,47 @@ def test_a_call_that_never_ends_is_set_aside(open_):
     assert [] == ran
     assert spool_of(second).revive(row.id)
     eventually(lambda: ran == [1])
+
+
+@dispatch.task(retry=dispatch.Retry(attempts=3, backoff="1ms"))
+def stumble(number):
+    ran.append(number)
+    if len(ran) < 3:
+        raise ConnectionError("not yet")
+    return number
+
+
+def test_it_is_attempted_again_before_it_is_dead(open_):
+    """As anywhere: the attempts are one call."""
+    dispatcher = open_(RUNNING)
+
+    assert 5 == stumble.delay(5).result(timeout=10)
+    assert [5, 5, 5] == ran
+    eventually(lambda: not rows(dispatcher))
+
+
+def test_a_delayed_call_waits_on_disk(open_):
+    """It is not taken before its time; then it runs."""
+    dispatcher = open_(RUNNING)
+    handle = double.apply_async((1,), countdown=3600)
+    (row,) = rows(dispatcher)
+    assert (handle.id, "waiting") == (row.id, row.state)
+    assert row.due - row.added > 3500 * 10**9
+
+    assert 4 == double.apply_async((2,), countdown=0.1).result(timeout=10)
+    assert [2] == ran
+
+
+def test_functions_run_in_worker_processes_too(open_):
+    """`run:` may name any local destination with workers of its own."""
+    open_(RUNNING.replace("workers: 2", "workers: 1, runner: process"))
+
+    assert os.getpid() != getpid.delay().result(timeout=20)
+
+
+@dispatch.task
+def getpid():
+    return os.getpid()
 
 
 # Bounds and refusals ---------------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     arguments: bytes
     headers: dict[str, Any]
     """Anything that JSON can carry."""
+    delay_ns: int = 0
+    """From its `delay` on, not to be handed on before so long."""
 
 
 class Outlet(Protocol):

@@ -8,7 +8,6 @@ from time import monotonic
 from typing import Any
 
 from dispatch._call import Call, Source
-from dispatch._clock import ticks, wall, wall_of
 from dispatch._decision import Transport
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Durability
@@ -45,8 +44,7 @@ class CeleryOutlet:
         way = self._destination.way()
         if isinstance(way, PassedOver):
             raise Uncarried(None, way.detail)
-        message = self._destination.message(call, self._destination.encoded(call), way, trace)
-        return sealed(message, entered=wall_of(call.entered, now_wall=wall(), now_ticks=ticks()))
+        return sealed(self._destination.message(call, self._destination.encoded(call), way, trace))
 
     def kept(self, call: Call, spool: Spool) -> Source:
         """Its result comes as that of any Celery call. Should its first publication be confirmed, its row goes."""
@@ -68,7 +66,8 @@ class CeleryOutlet:
         tickets: list[Ticket] = []
         for row in rows:
             try:
-                message = opened(row.arguments, row.headers, needs_proof=not self._destination.asserted)
+                needs_proof = not self._destination.asserted
+                message = opened(row.arguments, row.headers, app=way.app, needs_proof=needs_proof)
             except Exception as error:  # noqa: BLE001 - whatever it is, it will be so the next time
                 yield Verdict(row.id, "never", f"it is no message for Celery: {type(error).__name__}: {error}")
             else:

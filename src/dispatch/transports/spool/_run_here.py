@@ -18,7 +18,7 @@ from dispatch._log import logger
 from dispatch._outcome import Failure, Outcome
 from dispatch._registry import TaskSpec, registry
 from dispatch._requirements import Durability
-from dispatch.errors import CallExpired, PassedOver
+from dispatch.errors import CallCancelled, CallExpired, NotAccepted, PassedOver, WorkerDied
 from dispatch.spool import Ended, Row, Runner, Spool, Verdict
 from dispatch.transports._arguments import Uncarried
 from dispatch.transports._destination import Destination
@@ -81,6 +81,7 @@ class RunHere:
                 "trace": trace,
                 "expires_ns": expires,
             },
+            delay_ns=call.delay_ns or 0,
         )
 
     def kept(self, call: Call, spool: Spool) -> Source:
@@ -106,13 +107,30 @@ class RunHere:
             return
         telemetry.resume(call, row.headers["trace"])
         call.tell(partial(self._end, call, row, ended))  # before it is sent: it may end at once
-        if not self._destination.try_now(call):
-            ended(Verdict(row.id, "refused", f"{self.name} has no room"))
+        passed = self._taken(call)
+        if passed is not None:
+            ended(Verdict(row.id, "never" if passed.why == "cannot_carry" else "refused", str(passed)))
+
+    def _taken(self, call: Call) -> PassedOver | None:
+        """`None`: it will be settled. Nothing is waited for, nor run, in the thread that keeps the lease."""
+        steps = self._destination.hand_over(call, may_wait=False)
+        try:
+            next(steps)
+        except StopIteration as end:
+            passed: PassedOver | None = end.value
+            return passed
+        except NotAccepted as full:
+            return full.passed_over[0]
+        steps.close()
+        return PassedOver(self.name, "full", "its caller would have to run it")
 
     def _call(self, spec: TaskSpec, row: Row) -> Call:
         """Raises `LookupError` or `ValueError` for a row that was spooled for somebody else."""
         args, kwargs = decoded(row.arguments)
         headers = row.headers
+        own = self._own.get(row.id)
+        # What the call alone was told does not lie on disk: the next process goes by the task's word.
+        retry = own.options.retry if own is not None and own.options is not None else None
         decision = Decision(
             destination=self.name,
             transport="local",
@@ -130,7 +148,7 @@ class RunHere:
             here.space,
             here.space.number(),
             entered=ticks() - (wall() - row.entered),
-            options=CallOptions(task_id=row.id, expires_ns=headers["expires_ns"]),
+            options=CallOptions(task_id=row.id, expires_ns=headers["expires_ns"], retry=retry),
             attempt=row.attempt,
         )
 
@@ -150,9 +168,10 @@ def _verdict(call: Call, row: Row, outcome: Outcome) -> Verdict:
     if not isinstance(outcome, Failure) or isinstance(outcome.error, CallExpired):
         return Verdict(row.id, "accepted")
     error = outcome.error
-    if not call.ended:
-        # Dropped at shutdown, or broken off with its worker: no word of the task's own.
-        return Verdict(row.id, "unknown" if call.started else "refused", str(error), ended=not call.started)
+    if isinstance(error, CallCancelled) or not call.started:
+        return Verdict(row.id, "refused", str(error))  # dropped at shutdown, or its worker fell before it began
+    if isinstance(error, WorkerDied) or not call.ended:
+        return Verdict(row.id, "unknown", str(error), ended=False)
     told = "".join(traceback.format_exception(type(error), error, outcome.traceback))
     return _dead(row, f"{type(error).__name__}: {error}", told)
 

@@ -155,6 +155,8 @@ class SpoolDestination:
 
     def _entry(self, call: Call, parcel: Parcel, trace: str, *, doubtful: bool) -> Entry:
         now = wall()
+        entered = wall_of(call.entered, now_wall=now, now_ticks=ticks())
+        not_before = max(entered + parcel.delay_ns, now + _DOUBT_NS if doubtful else 0)
         return Entry(
             id=call.id,
             broker=self._outlet.name,
@@ -162,9 +164,9 @@ class SpoolDestination:
             arguments=parcel.arguments,
             headers=parcel.headers,
             durability=call.decision.durability,
-            entered=wall_of(call.entered, now_wall=now, now_ticks=ticks()),
+            entered=entered,
             attempt=call.attempt,
-            not_before=now + _DOUBT_NS if doubtful else 0,
+            not_before=not_before,
             doubtful=doubtful,
             trace=trace,
         )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
+from celery import Celery
 from kombu import serialization
 
+from dispatch._clock import wall
 from dispatch.transports._arguments import Uncarried
 from dispatch.transports._outlet import Parcel
+from dispatch.transports.celery._delays import countdown
 from dispatch.transports.celery.publishing._encoding import Body, check
 from dispatch.transports.celery.publishing._message import Message
 
@@ -20,29 +22,27 @@ _dumps: Callable[..., tuple[str, str, str]] = serialization.dumps
 _loads: Callable[..., Any] = serialization.loads
 
 
-def sealed(message: Message, *, entered: int) -> Parcel:
-    """`message` as bytes and text. `entered`: the date of its `delay`, from which a countdown goes on counting.
-
-    Raises `Uncarried` for what JSON cannot carry.
-    """
+def sealed(message: Message) -> Parcel:
+    """`message` as bytes and text; what is left of its delay goes on counting. Raises `Uncarried`."""
     if message.body.content_type != _JSON:
         raise Uncarried("serializer", f"a spool keeps JSON, and this call is to be sent as {message.body.content_type}")
     options = dict(message.options)
-    countdown = options.pop("countdown", None)
-    if countdown is not None:
-        options["eta"] = datetime.fromtimestamp(entered / 1e9 + float(countdown), UTC)
+    due = wall() + round(options.pop("countdown", 0.0) * 1e9)
     for name, value in options.items():
         check(name, value)
     kept = {name: getattr(message, name) for name in _KEPT} | {"options": options}
     _, _, text = _dumps(kept, serializer="json")
-    return Parcel(arguments=str(message.body.text).encode(), headers={"celery": text})
+    return Parcel(arguments=str(message.body.text).encode(), headers={"celery": text, "due": due})
 
 
-def opened(arguments: bytes, headers: dict[str, Any], *, needs_proof: bool) -> Message:
+def opened(arguments: bytes, headers: dict[str, Any], *, app: Celery, needs_proof: bool) -> Message:
     """The message that was sealed. Raises whatever reading it raises, should it be another's."""
     text = arguments.decode()
     args, kwargs, embed = _loads(text, _JSON, "utf-8")
     body = Body((args, kwargs, embed))
     body.text, body.content_type, body.content_encoding = text, _JSON, "utf-8"
     kept = _loads(headers["celery"], _JSON, "utf-8")
+    left = headers["due"] - wall()
+    if left > 0:
+        kept["options"]["countdown"] = countdown(app, left)
     return Message(**kept, body=body, needs_proof=needs_proof, context=None)
