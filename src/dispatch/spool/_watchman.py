@@ -8,6 +8,7 @@ import threading
 import weakref
 from time import monotonic
 
+from dispatch._fork import renew_in_child
 from dispatch._log import logger
 from dispatch.errors import DispatchError
 from dispatch.spool._pause import Pause
@@ -157,4 +158,4 @@ def _begin_all_anew() -> None:
         watchman.begin_anew()
 
 
-os.register_at_fork(after_in_child=_begin_all_anew)
+renew_in_child(_begin_all_anew)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from dispatch._fork import renew_in_child
 from dispatch._log import logger
 from dispatch.spool._file import SpoolFile
 from dispatch.spool._group import write
@@ -202,8 +203,5 @@ def _all(step: Callable[[Writer], None]) -> Callable[[], None]:
     return each
 
 
-os.register_at_fork(
-    before=_all(Writer.before_fork),
-    after_in_parent=_all(Writer.after_fork_in_parent),
-    after_in_child=_all(Writer.after_fork_in_child),
-)
+os.register_at_fork(before=_all(Writer.before_fork), after_in_parent=_all(Writer.after_fork_in_parent))
+renew_in_child(_all(Writer.after_fork_in_child))
