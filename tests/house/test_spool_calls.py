@@ -168,6 +168,19 @@ def test_a_cancelled_call_has_left_the_disk(open_):
     assert [] == ran
 
 
+def test_after_the_shutdown_nothing_is_withdrawn_and_figures_can_still_be_asked_for(open_):
+    """Neither raises; whether the call will run is for the next process to say."""
+    dispatcher = open_(RUNNING)
+    dispatcher.destinations["disk"]._watchman.close(5)
+    handle = double.delay(1)
+    assert 1 == dispatcher.statistics().destinations["disk"].waiting
+    dispatcher.shutdown()
+
+    assert not handle.cancel()
+    assert "spooled" == handle.status
+    assert "spool" == dispatcher.statistics().destinations["disk"].transport
+
+
 def test_what_one_dispatcher_leaves_the_next_runs(open_):
     """Nobody calls anything there: it begins by itself."""
     first = open_(RUNNING)

@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from dispatch._log import logger
+from dispatch.errors import DispatchError
 from dispatch.spool import _calls, _lease
 from dispatch.spool._entry import Entry, Row, State, Summary, Verdict
 from dispatch.spool._file import SpoolFile
@@ -141,8 +142,14 @@ class Spool:
         return self._asked(lambda connection: _calls.drop(connection, call)) if self.path.exists() else None
 
     def withdraw(self, call: str) -> bool:
-        """Remove a call that has certainly not been sent. False: it may have been, or there is none of this id."""
-        return self.path.exists() and self._asked(lambda connection: _calls.withdraw(connection, call))
+        """Remove a call that has certainly not been sent. False: it may have been, there is none of this id, or the
+        disk did not say. Never raises.
+        """
+        try:
+            return self.path.exists() and self._asked(lambda connection: _calls.withdraw(connection, call))
+        except DispatchError as error:
+            logger("spool").debug("a call could not be withdrawn", call=call, error=str(error))
+            return False
 
     def arrived(self, call: str) -> None:
         """Its broker has it after all: it is removed soon. Never waits, so any thread may say so."""

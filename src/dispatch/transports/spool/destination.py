@@ -12,9 +12,10 @@ from dispatch import telemetry
 from dispatch._call import Call
 from dispatch._clock import ticks, wall, wall_of
 from dispatch._decision import Transport
+from dispatch._log import logger
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Durability
-from dispatch.errors import PassedOver
+from dispatch.errors import DispatchError, PassedOver
 from dispatch.policy import SpoolSettings
 from dispatch.pool import Drained
 from dispatch.spool import Entry, ForwarderStatistics, Spool
@@ -95,8 +96,12 @@ class SpoolDestination:
     # ---- beside
 
     def statistics(self) -> DestinationStatistics:
-        """Of the whole file, whichever process filled it."""
-        found = self.spool.statistics()
+        """Of the whole file, whichever process filled it; empty where it cannot be read, or is closed."""
+        try:
+            found = self.spool.statistics()
+        except DispatchError as error:
+            logger("spool").debug("the spool's figures cannot be had", error=str(error))
+            return DestinationStatistics(transport=self.transport)
         return DestinationStatistics(
             transport=self.transport,
             waiting=found.waiting + found.unknown,
