@@ -13,6 +13,7 @@ import pytest
 import dispatch
 from dispatch._units import show_size
 from dispatch.pool import Allowance
+from dispatch.testing import clock
 from servers.patience import eventually
 
 TEXT = """
@@ -146,6 +147,76 @@ def test_what_runs_does_not_count(dispatcher):
     assert gate.started.acquire(timeout=5)
 
     assert 0 == held(one)
+
+
+TASKS = pytest.mark.parametrize("measured", [echo, aecho], ids=["function", "coroutine"])
+
+
+@TASKS
+def test_a_delayed_call_counts_until_its_time_has_come(dispatcher, measured):
+    """Its bytes are taken when it is accepted; when it is due and a worker has it, they are given back."""
+    fast = dispatcher(policy(more=SPARE)).destinations["fast"]
+    with clock() as time:
+        handle = measured.apply_async(("x" * 900,), countdown=10)
+        assert 900 <= fast.statistics().bytes <= 1024
+        assert "spare" == measured.apply_async(("x" * 900,), countdown=10).decision.destination
+
+        time.advance("10s")
+        assert 900 == handle.result(timeout=5)
+    assert 0 == fast.statistics().bytes
+
+
+@TASKS
+def test_a_delayed_call_that_is_cancelled_gives_its_bytes_back_at_once(dispatcher, measured):
+    """Nobody has to wait for a time that does not matter any more."""
+    fast = dispatcher(policy(more=SPARE)).destinations["fast"]
+    handle = measured.apply_async(("x" * 900,), countdown=3600)
+
+    assert handle.cancel()
+
+    assert 0 == fast.statistics().bytes
+
+
+def fail_once(text: str, failures: list[int]) -> int:
+    """Hold the first attempt at the gate; it fails there."""
+    if failures:
+        failures.pop()
+        gate.started.release()
+        assert gate.open.wait(20)
+        raise ConnectionError
+    return len(text)
+
+
+AGAIN = dispatch.Retry(attempts=2, on=ConnectionError, backoff="10s", jitter=False)
+
+
+@dispatch.task(retry=AGAIN)
+def echo_again(text: str, failures: list[int]) -> int:
+    return fail_once(text, failures)
+
+
+@dispatch.task(retry=AGAIN)
+async def aecho_again(text: str, failures: list[int]) -> int:
+    return fail_once(text, failures)
+
+
+@pytest.mark.parametrize("measured", [echo_again, aecho_again], ids=["function", "coroutine"])
+def test_a_further_attempt_counts_and_is_never_refused_for_want_of_bytes(dispatcher, measured):
+    """The call was accepted: what is held may exceed the bound by what was running."""
+    fast = dispatcher(policy()).destinations["fast"]
+    with clock() as time:
+        handle = measured.delay("x" * 800, [1])
+        assert gate.started.acquire(timeout=5)
+        delayed = echo.apply_async(("x" * 900,), countdown=3600)
+        gate.open.set()
+        eventually(lambda: fast.statistics().timers == 2)
+
+        assert 1700 <= fast.statistics().bytes
+        time.advance("10s")
+        assert 800 == handle.result(timeout=5)
+        assert 900 <= fast.statistics().bytes <= 1024
+        assert delayed.cancel()
+    assert 0 == fast.statistics().bytes
 
 
 def test_a_policy_without_a_bound_measures_nothing(dispatcher):

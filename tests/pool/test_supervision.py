@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import random
 import threading
 
@@ -228,3 +229,26 @@ def test_the_thread_of_the_timers_is_replaced():
     thread.join(5)
     assert not thread.is_alive()
     assert _timers._running
+
+
+def test_whoever_listens_to_the_log_may_ask_for_statistics(make, monkeypatch):
+    """A worker that cannot be started is reported when the pool's lock is free again."""
+    pool, seen = make(), []
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    class Listener(logging.Handler):
+        def emit(self, record):
+            seen.append((pool.threads.turn.locked(), pool.statistics().workers))
+
+    listener = Listener()
+    logging.getLogger("dispatch.pool").addHandler(listener)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            assert not pool.try_send(print)
+    finally:
+        logging.getLogger("dispatch.pool").removeHandler(listener)
+
+    assert [(False, 0)] == seen
