@@ -33,7 +33,7 @@ from dispatch._registry import TaskSpec
 from dispatch._retry import Retry
 from dispatch._turn import Turn
 
-Stage: TypeAlias = Literal["waiting", "running", "settled", "unknown"]
+Stage: TypeAlias = Literal["waiting", "running", "settled", "unknown", "spooled"]
 
 
 class Source(Protocol):
@@ -147,6 +147,12 @@ class Call(msgspec.Struct, eq=False, weakref=True):
             self.started = self.ended = 0
             self.stage = "waiting"
             return True
+
+    def keep(self, *, doubtful: bool) -> None:
+        """It is on disk. `doubtful`: a broker may have it all the same."""
+        with _turn.lock:
+            if self.outcome is None:  # a quick worker may have settled it already
+                self.stage = "unknown" if doubtful else "spooled"
 
     def settle(self, outcome: Outcome, *, unless_running: bool = False) -> bool:
         """Give the call its outcome and wake whoever waits for it. False when it had one, or runs already."""

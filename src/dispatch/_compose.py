@@ -11,13 +11,15 @@ from pydantic import SecretStr
 from dispatch._log import logger
 from dispatch._turn import Turn
 from dispatch.errors import NotConfigured
-from dispatch.policy import CelerySettings, LocalSettings, Policy, load
+from dispatch.policy import CelerySettings, LocalSettings, Policy, SpoolSettings, load
 from dispatch.settings import Settings
-from dispatch.transports import Destination, Unconfigured
+from dispatch.transports import Destination, Outlet, Unconfigured
 from dispatch.transports.local import LocalDestination, ProcessDestination
 
 if TYPE_CHECKING:
     from dispatch.transports.celery import AppSource, Broker, Results
+
+_A_NAME = "a name for its file: set DISPATCH_APPLICATION"
 
 PolicySource: TypeAlias = str | Path | Sequence[str | Path] | Policy
 """The name of a ready policy, a path, several of them, or a policy already loaded."""
@@ -38,16 +40,47 @@ def policy_in_force(settings: Settings, policy: PolicySource | None, *, broker: 
     return loaded
 
 
-def destinations(policy: Policy, celery: CelerySide) -> Mapping[str, Destination]:
+def destinations(policy: Policy, celery: CelerySide, settings: Settings) -> Mapping[str, Destination]:
     """The destinations that the policy names, each of its transport."""
     made: dict[str, Destination] = {}
-    for name, settings in policy.destinations.items():
-        if isinstance(settings, LocalSettings):
-            kind = ProcessDestination if settings.runner == "process" else LocalDestination
-            made[name] = kind(name, settings)
-        elif isinstance(settings, CelerySettings):
-            made[name] = celery.destination(name, settings)
-    return made
+    for name, said in policy.destinations.items():
+        if isinstance(said, LocalSettings):
+            kind = ProcessDestination if said.runner == "process" else LocalDestination
+            made[name] = kind(name, said)
+        elif isinstance(said, CelerySettings):
+            made[name] = celery.destination(name, said)
+    for name, said in policy.destinations.items():
+        if isinstance(said, SpoolSettings):
+            made[name] = _spool(name, said, made, celery, settings)
+    return {name: made[name] for name in policy.destinations}
+
+
+def begin(made: Mapping[str, Destination]) -> None:
+    """Have what earlier processes left on disk handed on, where there is a spool. Never waits."""
+    for each in made.values():
+        if each.transport == "spool" and not isinstance(each, Unconfigured):
+            from dispatch.transports.spool import SpoolDestination  # noqa: PLC0415 - see `_spool`
+
+            if isinstance(each, SpoolDestination):
+                each.begin()
+
+
+def _spool(
+    name: str, said: SpoolSettings, made: Mapping[str, Destination], celery: CelerySide, settings: Settings
+) -> Destination:
+    """A spool before one of `made`; one that takes nothing where nobody would empty it, or it has no name."""
+    behind = made[said.forward_to or said.run or ""]
+    if settings.application is None:
+        return Unconfigured(name, _A_NAME, transport="spool", runs_on=behind.transport)
+    if isinstance(behind, Unconfigured):
+        return Unconfigured(name, transport="spool", runs_on=behind.transport)
+    from dispatch.spool import Spool  # noqa: PLC0415 - it opens SQLite, and most programs have no spool
+    from dispatch.transports.spool import RunHere, SpoolDestination  # noqa: PLC0415 - as above
+
+    limit = {} if said.max_bytes is None else {"max_bytes": said.max_bytes}
+    spool = Spool(settings.application, folder=settings.spool_dir, **limit)
+    outlet = celery.outlet(behind) if said.run is None else RunHere(behind)
+    return SpoolDestination(name, said, spool, outlet)
 
 
 _opening = Turn()
@@ -103,6 +136,13 @@ class CelerySide:
 
         self._used = True
         return CeleryDestination(name, settings, self._open().broker)
+
+    def outlet(self, destination: Destination) -> Outlet:
+        """What a spool before one of its destinations hands its calls to."""
+        from dispatch.transports.celery import CeleryDestination, CeleryOutlet  # noqa: PLC0415 - as above
+
+        assert isinstance(destination, CeleryDestination)  # noqa: S101 - the policy was checked
+        return CeleryOutlet(destination)
 
     def warm(self) -> None:
         """Have a connection opened in the background, if the policy has any use for one. Never waits, never raises.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dispatch import telemetry
@@ -27,6 +29,7 @@ class _Default:
     def __init__(self) -> None:
         self.dispatcher: Dispatcher | None = None
         self.expects_worker = False
+        self.looks = False
         self.renew_lock()
 
     def renew_lock(self) -> None:
@@ -82,7 +85,19 @@ def configure(
         sigterm.handle(wanted=handle_signals)
     sigterm.expect()
     _default.dispatcher.celery.warm()
+    if not _default.looks:
+        _default.dispatcher.begin()
     return _default.dispatcher
+
+
+@contextmanager
+def looking() -> Iterator[None]:
+    """For a block that only looks at an application: the dispatchers that it makes run and forward nothing."""
+    before, _default.looks = _default.looks, True
+    try:
+        yield
+    finally:
+        _default.looks = before
 
 
 def celery_app() -> Any:
@@ -138,6 +153,8 @@ def _make() -> Dispatcher:
     with _default.lock:
         if _default.dispatcher is None:
             _default.dispatcher = Dispatcher()
+            if not _default.looks:
+                _default.dispatcher.begin()
         return _default.dispatcher
 
 

@@ -32,10 +32,10 @@ from dispatch._steps import block, leave_free
 from dispatch._units import as_duration_ns
 from dispatch._waiting import in_event_loop
 from dispatch.errors import NotAccepted, OutcomeUnknown, PassedOver, refusal
-from dispatch.policy import Estimate, Explanation, Plan, Policy, Route
+from dispatch.policy import Candidate, Estimate, Explanation, Plan, Policy, Route
 from dispatch.pool import Drained
 from dispatch.settings import Settings, read_settings
-from dispatch.transports import Destination, Pending
+from dispatch.transports import Destination, HandOver
 
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = dict[str, Any]
@@ -64,7 +64,7 @@ class Dispatcher:
         self.settings = settings or read_settings()
         self.celery = _compose.CelerySide(self.settings, celery)
         self.policy = _compose.policy_in_force(self.settings, policy, broker=self.celery.configured)
-        self.destinations = _compose.destinations(self.policy, self.celery)
+        self.destinations = _compose.destinations(self.policy, self.celery, self.settings)
         self.makes_do = policy is None and self.settings.policy is None and not self.celery.configured
         """Nobody named a policy, and `no-broker` is in force for want of a broker."""
         self._plans: dict[TaskSpec, Plan] = {}
@@ -90,6 +90,10 @@ class Dispatcher:
     def explain(self, spec: TaskSpec, args: Args, kwargs: Kwargs) -> Explanation:
         """The decision that a call would get now, asked of the very objects that decide. Nothing is sent."""
         return self._plan(spec).explain(args, kwargs)
+
+    def begin(self) -> None:
+        """Hand on what earlier processes have spooled, in the background; a spool's first call has it begin too."""
+        _compose.begin(self.destinations)
 
     def statistics(self) -> Statistics:
         """What the destinations and the process hold at this moment; costs the calls nothing."""
@@ -122,6 +126,7 @@ class Dispatcher:
             running.add(self)
 
     def __enter__(self) -> Self:
+        self.begin()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -188,24 +193,14 @@ class Dispatcher:
         for candidate in plan.candidates(route, size):
             if isinstance(candidate, PassedOver):
                 passed.append(candidate)
-                continue
-            destination = self.destinations[candidate.name]
-            call.decision = route.decision_for(candidate, tuple(passed))
-            if not may_wait and destination.transport == "celery":
-                self._warn_of_blocking(call)
-            try:
-                answer = yield from destination.hand_over(call, may_wait=may_wait)
-            except NotAccepted as rejected:
-                # `on_full: reject`: the call must go nowhere else.
-                self._refuse(call, [*passed, *rejected.passed_over])
-            if answer is None:
-                call.sent = call.sent or ticks()
-                telemetry.dispatched(call)
-                return Handle(call)
-            passed.append(answer)
-            if answer.why == "unknown" and not call.spec.idempotent:
-                self._leave_unknown(call, answer)
-        for place in route.places:
+            elif call.stage != "unknown" or candidate.transport == "spool":
+                # What a broker may have already goes nowhere else, except to disk, to be published again under its id.
+                call.decision = route.decision_for(candidate, tuple(passed))
+                answer = yield from self._offer(call, candidate, passed, may_wait=may_wait)
+                if answer is None:
+                    return Handle(call)
+                passed.append(answer)
+        for place in route.places if call.stage != "unknown" else ():
             # A worker that waited for room in its own pool might wait for itself.
             running = self.destinations[place.name].run_here(call, awaiting=awaiting)
             if running is not None:
@@ -213,6 +208,24 @@ class Dispatcher:
                 telemetry.dispatched(call)
                 return Handle(call)
         self._refuse(call, passed)
+
+    def _offer(self, call: Call, candidate: Candidate, passed: list[PassedOver], *, may_wait: bool) -> HandOver:
+        destination = self.destinations[candidate.name]
+        if not may_wait and destination.transport == "celery":
+            self._warn_of_blocking(call)
+        try:
+            answer = yield from destination.hand_over(call, may_wait=may_wait)
+        except NotAccepted as rejected:
+            # `on_full: reject`: the call must go nowhere else.
+            self._refuse(call, [*passed, *rejected.passed_over])
+        if answer is None:
+            call.sent = call.sent or ticks()
+            telemetry.dispatched(call)
+        elif answer.why == "unknown" and not call.spec.idempotent:
+            if call.decision.durability == "ephemeral":
+                self._leave_unknown(call, answer)
+            call.stage = "unknown"
+        return answer
 
     def _leave_unknown(self, call: Call, answer: PassedOver) -> NoReturn:
         call.stage = "unknown"
@@ -228,7 +241,8 @@ class Dispatcher:
         unknown = next((each for each in passed if each.why == "unknown"), None)
         if unknown is not None:
             self._leave_unknown(call, unknown)  # it may run all the same, whatever the later candidates said
-        error = refusal(call.spec.name, passed)
+        spools = [name for name, each in self.destinations.items() if each.transport == "spool"]
+        error = refusal(call.spec.name, passed, spools)
         telemetry.dispatched(call, error)
         raise error
 

@@ -15,6 +15,9 @@ from dispatch._waiting import in_event_loop
 from dispatch.pool import Drained, is_worker
 from dispatch.transports import Destination
 
+_ORDER = {"local": 0, "spool": 1, "celery": 2}
+"""A task that is still finishing may have something to spool or to publish, and what forwards needs the publisher."""
+
 
 class Shutdown:
     """Closes what a dispatcher has, local destinations first. Whoever comes second finds everything closed."""
@@ -53,8 +56,7 @@ class Shutdown:
         deadline: float,
         hand_on: Callable[[Call, str], bool],
     ) -> Drained:
-        # Local ones first: a task that is still finishing may have something to publish.
-        in_order = sorted(destinations.items(), key=lambda each: each[1].transport != "local")
+        in_order = sorted(destinations.items(), key=lambda each: _ORDER.get(each[1].transport, 0))
         total = Drained.sum(
             destination.close(_left(deadline), partial(_until, deadline, hand_on, name))
             for name, destination in in_order

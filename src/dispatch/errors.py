@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 
 class DispatchError(Exception):
@@ -110,14 +110,17 @@ class NotSerializable(NotAccepted):
     """The arguments cannot travel, as JSON or by pickle, and no candidate takes them by reference. Nothing was sent."""
 
 
-def refusal(task: str, passed: Sequence[PassedOver]) -> DispatchError:
-    """The error that says best why nobody took a call of `task`."""
-    reasons = {each.why for each in passed}
-    if reasons == {"not_configured"}:
+def refusal(task: str, passed: Sequence[PassedOver], spools: Container[str] = ()) -> DispatchError:
+    """The error that says best why nobody took a call of `task`. `spools`: the names of those that are one."""
+    # What was never set up is not among those that could have taken it.
+    there = [each for each in passed if each.why != "not_configured"]
+    if passed and not there:
         return NotConfigured(f"{task} has nowhere to go: " + "; ".join(each.detail for each in passed))
-    if passed and all(each.argument is not None for each in passed):
+    if there and all(each.argument is not None for each in there):
         return NotSerializable(task, passed)
-    if reasons == {"full"}:
+    if any(each.why == "full" and each.destination in spools for each in passed):
+        return SpoolFull(task, passed)  # the last resort was there, and had no room: that is to be mended
+    if {each.why for each in there} == {"full"}:
         return DestinationFull(task, passed)
     return NotAccepted(task, passed)
 

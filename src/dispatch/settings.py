@@ -36,6 +36,14 @@ class Settings(BaseSettings):
         default=None,
         description="The application's own Celery app, as `module:attribute`.",
     )
+    application: str | None = Field(
+        default=None,
+        description="Names this application's spool; without it no call is spooled.",
+    )
+    spool_dir: Path | None = Field(
+        default=None,
+        description="Folder of the spool's file; by default `$XDG_STATE_HOME/dispatch`, or `~/.local/state/dispatch`.",
+    )
     shutdown_grace: str = Field(
         default="10s",
         description="How long an exit, or `dispatch.shutdown()`, waits for calls that have started or are waiting.",

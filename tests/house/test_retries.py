@@ -396,9 +396,10 @@ def test_shutdown_waits_for_an_attempt_that_is_due_within_the_grace(dispatcher, 
 def test_shutdown_drops_an_attempt_that_is_due_later(dispatcher, working_slowly):
     """Whether the call waits for it already, or its attempt fails within the grace."""
     one = dispatcher()
+    fast = one.destinations["fast"]
     log = Log(ConnectionError())
     handle = working_slowly.delay(log)
-    eventually(lambda: log.attempts and handle.status == "waiting")
+    eventually(lambda: log.attempts and (fast.statistics().timers, fast.statistics().busy) == (1, 0))
 
     assert Drained(dropped=1) == one.shutdown("5s")
     with pytest.raises(dispatch.CallCancelled, match="the pause before its attempt 2 had not passed"):

@@ -30,6 +30,10 @@ class Made:
     encodes: bool = True
     asked: list[str] = field(default_factory=list)
 
+    @property
+    def runs_on(self) -> Transport:
+        return "celery" if self.transport == "spool" else self.transport
+
     def bars(self, spec: TaskSpec, durability: Durability) -> PassedOver | None:
         self.asked.append("bars")
         if durability == "durable" and not self.keeps_durable:
@@ -54,6 +58,10 @@ def local(name: str = "fast", **said: Any) -> Made:
 
 def broker(name: str = "queue", **said: Any) -> Made:
     return Made(name, **{"transport": "celery", "keeps_durable": True, "always_fit": False, **said})
+
+
+def spool(name: str = "disk", **said: Any) -> Made:
+    return Made(name, **{"transport": "spool", "keeps_durable": True, "always_fit": False, **said})
 
 
 def by_name(*places: Made) -> Mapping[str, Made]:

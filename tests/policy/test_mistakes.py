@@ -35,6 +35,10 @@ def celery(keys: str) -> str:
     return changed("{transport: celery}", "{transport: celery, " + keys + "}")
 
 
+def spool(keys: str) -> str:
+    return changed("defaults:", "  disk: {transport: spool, " + keys + "}\ndefaults:")
+
+
 def matching(keys: str) -> str:
     return changed("{durability: durable}", "{" + keys + "}")
 
@@ -131,11 +135,18 @@ TABLE = [
     ),
     (celery("breaker: {«failurs»: 5}"), "unknown-key", "Did you mean `failures`?"),
     (celery("«require»: fsync"), "not-available", "the broker's own settings"),
+    # What a spool's calls are handed to.
+    (spool("forward_to: «fast»"), "wrong-way-out", "Of transport celery are: queue."),
+    (spool("run: «queue»"), "wrong-way-out", "Of transport local are: fast."),
+    (spool("forward_to: «disk»"), "wrong-way-out", "is of transport spool"),
+    (spool("forward_to: «quue»"), "unknown-destination", "Did you mean `queue`?"),
     (
-        changed("defaults:", "  disk: {transport: «spool», forward_to: queue, max_bytes: 1GiB}\ndefaults:"),
-        "not-available",
-        "a celery destination alone",
+        spool("run: «fast»").replace("local", "local, runner: asyncio, loop: caller"),
+        "wrong-way-out",
+        "has workers of its own",
     ),
+    (changed("defaults:", "  disk: «{transport: spool}»\ndefaults:"), "no-way-out", "Name the destination"),
+    (changed("defaults:", "  disk: «{transport: spool, run: fast, forward_to: queue}»\ndefaults:"), "no-way-out", ""),
 ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dispatch.policy import READY, load, ready
-from policy.places import a_task, broker, by_name, decided, local, offered
+from policy.places import a_task, broker, by_name, decided, local, offered, spool
 
 BIG = "x" * (2 << 20)
 
@@ -22,13 +22,14 @@ CALLS = {
 }
 
 
+def place(name, settings):
+    if settings.transport == "celery":
+        return broker(name, max_payload=settings.max_payload)
+    return spool(name) if settings.transport == "spool" else local(name)
+
+
 def places(policy):
-    return by_name(
-        *(
-            broker(name, max_payload=settings.max_payload) if settings.transport == "celery" else local(name)
-            for name, settings in policy.destinations.items()
-        )
-    )
+    return by_name(*(place(name, settings) for name, settings in policy.destinations.items()))
 
 
 def where(name: str) -> dict[str, str]:
@@ -47,7 +48,7 @@ def where(name: str) -> dict[str, str]:
             "default",
             {
                 "plain": "fast → queue",
-                "durable": "queue",
+                "durable": "queue → disk",
                 "cpu": "queue → fast",
                 "big": "fast",
                 "patient": "queue → fast",
@@ -59,7 +60,7 @@ def where(name: str) -> dict[str, str]:
             "latency-first",
             {
                 "plain": "fast → queue",
-                "durable": "queue",
+                "durable": "queue → disk",
                 "cpu": "queue → fast",
                 "big": "fast → queue: too_big",
                 "patient": "fast → queue",
@@ -70,18 +71,18 @@ def where(name: str) -> dict[str, str]:
         (
             "durability-first",
             {
-                "plain": "queue",
-                "durable": "queue",
-                "cpu": "queue",
-                "big": "queue",
-                "patient": "queue",
-                "hurried": "queue",
+                "plain": "queue → disk",
+                "durable": "queue → disk",
+                "cpu": "queue → disk",
+                "big": "queue → disk",
+                "patient": "queue → disk",
+                "hurried": "queue → disk",
                 "lossy": "queue → fast",
             },
         ),
         (
             "no-broker",
-            {call: "fast: not_durable" if call == "durable" else "fast" for call in CALLS},
+            {call: "disk → fast: not_durable" if call == "durable" else "fast" for call in CALLS},
         ),
         ("all-celery", dict.fromkeys(CALLS, "queue")),
     ],

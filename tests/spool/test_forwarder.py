@@ -151,7 +151,7 @@ def test_a_forward_that_raises_leaves_an_unknown_outcome(spool, forwarding):
     broker.has(1)
 
     eventually(empty(spool))
-    assert (2, 1) == (forwarder.statistics.unknown, forwarder.statistics.accepted)
+    eventually(lambda: (2, 1) == (forwarder.statistics.unknown, forwarder.statistics.accepted))
     assert broker.sent[0].doubtful
     assert "ValueError: from a driver" in broker.sent[0].last_error or "SystemExit" in broker.sent[0].last_error
 

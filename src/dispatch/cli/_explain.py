@@ -56,6 +56,7 @@ def explain(
     Imports MODULE from the current directory, and asks the policy in force. Exit status 1 when nothing would take
     the call.
     """
+    click.get_current_context().with_resource(_default.looking())
     task = find(target)
     try:
         task.spec.signature(*args, **kwargs)

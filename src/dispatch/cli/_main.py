@@ -14,6 +14,7 @@ from dispatch.cli._check import check
 from dispatch.cli._demo import demo
 from dispatch.cli._explain import explain
 from dispatch.cli._printing import console, print_problems
+from dispatch.cli._spool import spool
 from dispatch.cli._traces import traces
 from dispatch.errors import DispatchError, NotConfigured, PolicyError
 from dispatch.settings import Settings
@@ -51,7 +52,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")
 
 
-for _command in (check, explain, traces, demo):
+for _command in (check, explain, traces, spool, demo):
     main.add_command(_command)
 
 

@@ -27,10 +27,7 @@ def find(target: str) -> Task[..., Any]:
     Raises `BadInput` when there is none, and `PolicyError` when the module asks for a policy that has mistakes.
     """
     module, path = _parted(target)
-    home = os.getcwd()  # noqa: PTH109 - sys.path holds text
-    if home not in sys.path and "" not in sys.path:
-        sys.path.insert(0, home)
-    return _attribute(_imported(module), module, path)
+    return _attribute(imported(module), module, path)
 
 
 def _parted(target: str) -> tuple[str, str]:
@@ -48,7 +45,11 @@ def _dotted(text: str) -> bool:
     return all(part.isidentifier() for part in text.split("."))
 
 
-def _imported(name: str) -> ModuleType:
+def imported(name: str) -> ModuleType:
+    """The module, found from the current directory on. Raises as `find` does."""
+    home = os.getcwd()  # noqa: PTH109 - sys.path holds text
+    if home not in sys.path and "" not in sys.path:
+        sys.path.insert(0, home)
     try:
         # What the module prints must not end up in our JSON.
         with redirect_stdout(sys.stderr):

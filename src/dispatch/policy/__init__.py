@@ -2,6 +2,7 @@
 
 from dispatch.policy._destinations import CelerySettings as CelerySettings
 from dispatch.policy._destinations import LocalSettings as LocalSettings
+from dispatch.policy._destinations import SpoolSettings as SpoolSettings
 from dispatch.policy._estimate import AtLeast as AtLeast
 from dispatch.policy._estimate import Estimate as Estimate
 from dispatch.policy._explanation import Asked as Asked
@@ -30,6 +31,7 @@ __all__ = [
     "Plan",
     "Policy",
     "Route",
+    "SpoolSettings",
     "Weighed",
     "load",
     "parse",

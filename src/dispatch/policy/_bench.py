@@ -78,7 +78,7 @@ class Bench:
         return kept
 
     def _obeys(self, name: str) -> bool:
-        return self._named in (None, name) and self._only in (None, self._places[name].transport)
+        return self._named in (None, name) and self._only in (None, self._places[name].runs_on)
 
     def _entry(self, name: str) -> Entry:
         entry = self._seen.get(name)
@@ -88,8 +88,8 @@ class Bench:
         return entry
 
     def _disobeying(self, name: str) -> PassedOver:
-        transport = self._places[name].transport
-        return PassedOver(name, "cannot_carry", f"the call is pinned with only={self._only!r}, and this is {transport}")
+        runs_on = self._places[name].runs_on
+        return PassedOver(name, "cannot_carry", f"the call is pinned with only={self._only!r}, and this is {runs_on}")
 
     def _unless_too_big(self, entry: Entry, size: Estimate) -> Entry:
         if isinstance(entry, PassedOver) or entry.max_payload is None or size is None or size <= entry.max_payload:
@@ -103,7 +103,7 @@ class Bench:
                 f"{self._spec.name} is pinned with route_to={self._named!r}, and the policy in force has no such "
                 f"destination. It has: {known}. Name one of them, or declare it under `destinations:`."
             )
-        if self._only is not None and all(place.transport != self._only for place in self._places.values()):
+        if self._only is not None and all(place.runs_on != self._only for place in self._places.values()):
             raise NotConfigured(
                 f"{self._spec.name} is pinned with only={self._only!r}, and the policy in force has no such "
                 f"destination. It has: {known}. Remove the pin, or set DISPATCH_POLICY to a policy with a "

@@ -10,9 +10,7 @@ from collections.abc import Iterator, Sequence
 from dispatch.errors import Problem
 from dispatch.policy._node import Mapping, Text
 
-_VALUES: dict[tuple[str, str, str], str] = {
-    ("spool", "transport", "spool"): "Until then let durable calls go to a celery destination alone.",
-}
+_VALUES: dict[tuple[str, str, str], str] = {}
 _KEYS: dict[tuple[str, str], str] = {
     ("celery", "require"): "Until then remove it, and see to the broker's own settings.",
 }

@@ -23,6 +23,10 @@ class Place(Protocol):
     def transport(self) -> Transport: ...
 
     @property
+    def runs_on(self) -> Transport:
+        """Where its calls run in the end, which is what a pin asks: a spool hands them on."""
+
+    @property
     def always_fit(self) -> bool:
         """Nobody needs to ask `unfit` before offering an ephemeral call: it answers `None`, or `try_now` asks it."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Durability, strongest
 from dispatch.policy._bench import Bench
-from dispatch.policy._destinations import CelerySettings, LocalSettings
+from dispatch.policy._destinations import DestinationSettings
 from dispatch.policy._facts import Facts
 from dispatch.policy._grammar import Defaults, Otherwise, PolicyFile, RuleSettings, TaskSettings
 from dispatch.policy._place import Place
@@ -28,12 +28,8 @@ class Policy:
         self._tasks = [(pattern_of([glob]), settings) for glob, settings in file.tasks.items()]
 
     @property
-    def destinations(self) -> Mapping[str, LocalSettings | CelerySettings]:
-        return {
-            name: settings
-            for name, settings in self._file.destinations.items()
-            if isinstance(settings, LocalSettings | CelerySettings)
-        }
+    def destinations(self) -> Mapping[str, DestinationSettings]:
+        return self._file.destinations
 
     @property
     def defaults(self) -> Defaults:

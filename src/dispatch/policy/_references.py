@@ -11,6 +11,9 @@ from dispatch.errors import Problem
 from dispatch.policy._mistake import choose
 from dispatch.policy._node import Listing, Mapping, Node, Text
 
+_WAYS_OUT = {"forward_to": "celery", "run": "local"}
+"""The keys of a spool that name a destination, and the transport that this has to have."""
+
 
 def references(root: Mapping) -> Iterator[Problem]:
     """Every destination that is named and not declared, or named twice, and every rule's name that is taken."""
@@ -24,9 +27,10 @@ def references(root: Mapping) -> Iterator[Problem]:
     if isinstance(otherwise, Mapping):
         yield from _targets(otherwise, known)
     for _, _, destination in declared.items() if isinstance(declared, Mapping) else ():
-        for key in ("forward_to", "run"):
-            if isinstance(destination, Mapping):
+        if isinstance(destination, Mapping) and isinstance(declared, Mapping):
+            for key, transport in _WAYS_OUT.items():
                 yield from _named(destination.get(key), known)
+                yield from _of_transport(destination.get(key), key, transport, declared)
 
 
 def _rules(root: Mapping) -> list[Mapping]:
@@ -56,6 +60,36 @@ def _named(node: Node | None, known: list[str] | None) -> Iterator[Problem]:
             f"there is no destination {node.value!a}",
             choose(node.value, known, what="Declared are"),
         )
+
+
+def _of_transport(node: Node | None, key: str, transport: str, declared: Mapping) -> Iterator[Problem]:
+    """A spool behind a spool is found here, too: nothing would leave a circle of them."""
+    found = declared.get(node.value) if isinstance(node, Text) else None
+    if not isinstance(node, Text) or not isinstance(found, Mapping):
+        return
+    said = found.get("transport")
+    if isinstance(said, Text) and said.value != transport:
+        fitting = [
+            name
+            for name, _, each in declared.items()
+            if isinstance(each, Mapping) and _says(each, "transport", transport)
+        ]
+        yield node.spot.problem(
+            "wrong-way-out",
+            f"`{key}` takes a destination of transport {transport}, and {node.value!a} is of transport {said.value}",
+            choose(node.value, fitting, what=f"Of transport {transport} are"),
+        )
+    elif key == "run" and _says(found, "loop", "caller"):
+        yield node.spot.problem(
+            "wrong-way-out",
+            f"{node.value!a} runs calls on their callers' loops, and a spooled call has no caller any more",
+            "Name a destination that has workers of its own.",
+        )
+
+
+def _says(destination: Mapping, key: str, word: str) -> bool:
+    said = destination.get(key)
+    return isinstance(said, Text) and said.value == word
 
 
 def _taken(node: Node | None, names: dict[str, int]) -> Iterator[Problem]:

@@ -19,12 +19,17 @@ from dispatch.spool._pause import Pause as Pause
 from dispatch.spool._receipt import Receipt as Receipt
 from dispatch.spool._round import Forward as Forward
 from dispatch.spool._round import ForwarderStatistics as ForwarderStatistics
+from dispatch.spool._run_round import Ended as Ended
+from dispatch.spool._run_round import Run as Run
+from dispatch.spool._runner import Runner as Runner
 from dispatch.spool._salvage import Incident as Incident
 from dispatch.spool._spool import Spool as Spool
 from dispatch.spool._statistics import SpoolStatistics as SpoolStatistics
 from dispatch.spool._trouble import Trouble as Trouble
+from dispatch.spool._watchman import Watchman as Watchman
 
 __all__ = [
+    "Ended",
     "Entry",
     "Forward",
     "Forwarder",
@@ -34,11 +39,14 @@ __all__ = [
     "Pause",
     "Receipt",
     "Row",
+    "Run",
+    "Runner",
     "Spool",
     "SpoolStatistics",
     "State",
     "Summary",
     "Trouble",
     "Verdict",
+    "Watchman",
     "ground_of",
 ]

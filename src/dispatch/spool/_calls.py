@@ -22,29 +22,36 @@ _GROUND = 16 * PAGE
 """Of a file with nothing in it, and to spare."""
 _PAGES = "SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count"
 _LONGEST_ERROR = 300
+_LONGEST_TRACEBACK = 2000
+"""Characters; its end says where it happened."""
 
 _ADD = """
 INSERT INTO calls (id, application, broker, task, arguments, headers, durability, entered, attempt, not_before, added,
-                   size, due, doubtful)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+                   size, due, doubtful, trace)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 """
 _DUE = """
 SELECT position, id, application, broker, task, arguments, headers, durability, entered, attempt, not_before, added,
-       doubtful OR owner IS NOT NULL, tries, last_error
+       doubtful OR owner IS NOT NULL, trace, tries, last_error, taken - tries
 FROM calls WHERE broker = ? AND due <= ? ORDER BY due, position LIMIT ?
 """
-_LEASE = "UPDATE calls SET doubtful = doubtful OR owner IS NOT NULL, owner = ?, due = ? WHERE position = ?"
+_LEASE = """
+UPDATE calls SET doubtful = doubtful OR owner IS NOT NULL, owner = ?, due = ?, taken = taken + 1 WHERE position = ?
+"""
 _BURY = "UPDATE calls SET owner = NULL, due = NULL, last_error = ? WHERE position = ?"
 _SETTLE = """
-UPDATE calls SET owner = NULL, due = ?, doubtful = doubtful OR ?, tries = tries + 1, last_error = ?
+UPDATE calls SET owner = NULL, due = ?, doubtful = doubtful OR ?, tries = tries + ?, last_error = ?, traceback = ?
 WHERE id = ? AND owner = ?
 """
+_REVIVE = "UPDATE calls SET due = ?, taken = tries WHERE id = ? AND due IS NULL"
+_HASTEN = "UPDATE calls SET due = :now WHERE broker = :broker AND due > :now AND owner IS NULL AND not_before <= :now"
 _STATE = """
 CASE WHEN due IS NULL THEN 'dead' WHEN owner IS NOT NULL AND due > :now THEN 'leased'
      WHEN doubtful OR owner IS NOT NULL THEN 'unknown' ELSE 'waiting' END
 """
 _LIST = f"""
-SELECT id, broker, task, durability, attempt, added, due, {_STATE} AS state, tries, last_error, size FROM calls
+SELECT id, broker, task, durability, attempt, added, due, {_STATE} AS state, tries, last_error, size,
+       trace, traceback FROM calls
 WHERE (:task IS NULL OR task GLOB :task) AND (:state IS NULL OR state = :state) AND added <= :before
 ORDER BY position LIMIT :limit
 """  # noqa: S608 - our own words only; the values are bound
@@ -66,7 +73,7 @@ def add(
     now = wall()
     values = (
         entry.id, application, entry.broker, entry.task, entry.arguments, headers, entry.durability, entry.entered,
-        entry.attempt, entry.not_before, now, size, max(now, entry.not_before), entry.doubtful,
+        entry.attempt, entry.not_before, now, size, max(now, entry.not_before), entry.doubtful, entry.trace,
     )  # fmt: skip
     if taken + size > max_bytes or _in_use(connection) > max_bytes + _GROUND:
         if connection.execute("SELECT 1 FROM calls WHERE id = ?", (entry.id,)).fetchone():
@@ -110,23 +117,39 @@ def settle(connection: sqlite3.Connection, owner: str, verdicts: Iterable[tuple[
             connection.execute("DELETE FROM calls WHERE id = ?", (verdict.id,))
             continue
         again = None if verdict.what == "never" else due
-        error = verdict.detail[:_LONGEST_ERROR]
-        connection.execute(_SETTLE, (again, verdict.what == "unknown", error, verdict.id, owner))
+        error, traceback = verdict.detail[:_LONGEST_ERROR], verdict.traceback[-_LONGEST_TRACEBACK:] or None
+        known = (again, verdict.what == "unknown", verdict.ended, error, traceback, verdict.id, owner)
+        connection.execute(_SETTLE, known)
 
 
 def drop(connection: sqlite3.Connection, call: str) -> State | None:
     """Remove a row; the state it was in, `None` where there was none."""
-    found = connection.execute(_STATE_OF, {"id": call, "now": wall()}).fetchone()
-    if found is None:
-        return None
-    connection.execute("DELETE FROM calls WHERE id = ?", (call,))
-    state: State = found[0]
+    state = state_of(connection, call)
+    if state is not None:
+        connection.execute("DELETE FROM calls WHERE id = ?", (call,))
     return state
 
 
+def withdraw(connection: sqlite3.Connection, call: str) -> bool:
+    """Remove a row that nobody has taken, and that was never sent. False: there is none, or it is too late."""
+    waiting = state_of(connection, call) == "waiting"
+    return waiting and connection.execute("DELETE FROM calls WHERE id = ?", (call,)).rowcount == 1
+
+
+def state_of(connection: sqlite3.Connection, call: str) -> State | None:
+    """The state of a row, `None` where there is none."""
+    found = connection.execute(_STATE_OF, {"id": call, "now": wall()}).fetchone()
+    return None if found is None else found[0]
+
+
 def revive(connection: sqlite3.Connection, call: str) -> bool:
-    """Have a dead row forwarded again, at once. False where there is none."""
-    return connection.execute("UPDATE calls SET due = ? WHERE id = ? AND due IS NULL", (wall(), call)).rowcount == 1
+    """Have a dead row forwarded again, at once, as if it had never been taken. False where there is none."""
+    return connection.execute(_REVIVE, (wall(), call)).rowcount == 1
+
+
+def hasten(connection: sqlite3.Connection, broker: str) -> None:
+    """Have every row that nobody has taken be due."""
+    connection.execute(_HASTEN, {"broker": broker, "now": wall()})
 
 
 def listing(
@@ -158,5 +181,5 @@ def _row(columns: Sequence[Any]) -> Row:
 
 _FIELDS = (
     "id", "application", "broker", "task", "arguments", "headers", "durability", "entered", "attempt", "not_before",
-    "added", "doubtful", "tries", "last_error",
+    "added", "doubtful", "trace", "tries", "last_error", "unended",
 )  # fmt: skip

@@ -31,6 +31,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     not_before: int = 0
     doubtful: bool = False
     """The broker may have it already: what was sent before had no answer."""
+    trace: str = ""
+    """The id of its trace, for whoever looks at the list."""
 
 
 class Row(Entry, frozen=True, kw_only=True):
@@ -42,6 +44,8 @@ class Row(Entry, frozen=True, kw_only=True):
     tries: int
     """How often it was given back."""
     last_error: str | None
+    unended: int
+    """How often it was taken, before this time, and never given back: whoever had it is gone."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +64,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None
     size: int
     """Bytes that it counts for, against `max_bytes`."""
+    trace: str
+    traceback: str | None
+    """Of a dead one that was run here and failed."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -70,3 +77,6 @@ class Verdict(msgspec.Struct, frozen=True):
     """`accepted`: its row goes. `refused`: later again. `unknown`: later again, under the same id, for it may have
     arrived. `never`: no repetition will help; it is set aside as `dead`."""
     detail: str = ""
+    traceback: str = ""
+    ended: bool = True
+    """False: it was begun and came to no end, as when its process dies; this counts in `Row.unended`."""

@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -34,6 +34,26 @@ class ForwarderStatistics(msgspec.Struct, kw_only=True):
     """Rounds that broke off, each logged; their rows are taken again."""
 
 
+class Rounds(Protocol):
+    """What a watchman goes, again and again, in one thread."""
+
+    @property
+    def statistics(self) -> ForwarderStatistics: ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything that was taken has not ended yet."""
+
+    def anew(self) -> Rounds:
+        """The same for a forked child: another owner, with nothing in hand."""
+
+    def go(self) -> Literal["idle", "went on", "in vain"]:
+        """Raises `DispatchError` for trouble with the disk."""
+
+    def end(self) -> None:
+        """It was the last one."""
+
+
 class Round:
     """Gone through by one thread, again and again."""
 
@@ -48,6 +68,10 @@ class Round:
         self._owner = secrets.token_hex(8)
         self._unwritten: Sequence[tuple[Verdict, int]] = ()
         """What the disk has not taken yet. Until it does nothing more is taken, for it would be sent twice."""
+
+    @property
+    def busy(self) -> bool:
+        return False
 
     def anew(self) -> Round:
         """The same for a forked child: another owner, with nothing in hand."""

@@ -14,9 +14,9 @@ from dispatch.spool import _schema
 
 _COLUMNS = (
     "id, application, broker, task, arguments, headers, durability, entered, attempt, not_before, added, size, due, "
-    "owner, doubtful, tries, last_error"
+    "owner, doubtful, tries, taken, trace, last_error, traceback"
 )
-_COPY = f"INSERT OR IGNORE INTO calls ({_COLUMNS}) VALUES ({', '.join('?' * 17)})"  # noqa: S608 - our own words only
+_COPY = f"INSERT OR IGNORE INTO calls ({_COLUMNS}) VALUES ({', '.join('?' * 20)})"  # noqa: S608 - our own words only
 # Damage may hide that a call was sent, and even removed: each is as good as one without an answer.
 _READ = f"SELECT position, {_COLUMNS} FROM calls WHERE position > ? ORDER BY position".replace("doubtful", "1")  # noqa: S608
 

@@ -30,7 +30,10 @@ CREATE TABLE calls (
     owner TEXT,
     doubtful INTEGER NOT NULL,
     tries INTEGER NOT NULL DEFAULT 0,
+    taken INTEGER NOT NULL DEFAULT 0,
+    trace TEXT NOT NULL DEFAULT '',
     last_error TEXT,
+    traceback TEXT,
     headers BLOB NOT NULL,
     arguments BLOB NOT NULL
 );

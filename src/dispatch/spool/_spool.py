@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from dispatch._log import logger
+from dispatch.errors import DispatchError
 from dispatch.spool import _calls, _lease
 from dispatch.spool._entry import Entry, Row, State, Summary, Verdict
 from dispatch.spool._file import SpoolFile
@@ -93,6 +94,8 @@ class Spool:
 
     def is_due(self, broker: str) -> bool:
         """Whether anything bound for `broker` is to be taken now, whoever may take it. Writes nothing."""
+        if not self.path.exists():
+            return False
         return self._asked(lambda connection: _calls.is_due(connection, broker), writes=False)
 
     def take(self, broker: str, owner: str, *, count: int, lease: float) -> Sequence[Row]:
@@ -137,6 +140,31 @@ class Spool:
         has certainly not been sent. `None`: there is none of this id.
         """
         return self._asked(lambda connection: _calls.drop(connection, call)) if self.path.exists() else None
+
+    def withdraw(self, call: str) -> bool:
+        """Remove a call that has certainly not been sent. False: it may have been, there is none of this id, or the
+        disk did not say. Never raises.
+        """
+        try:
+            return self.path.exists() and self._asked(lambda connection: _calls.withdraw(connection, call))
+        except DispatchError as error:
+            logger("spool").debug("a call could not be withdrawn", call=call, error=str(error))
+            return False
+
+    def arrived(self, call: str) -> None:
+        """Its broker has it after all: it is removed soon. Never waits, so any thread may say so."""
+        self._writer.submit(Receipt(lambda connection: _calls.drop(connection, call), patience=PATIENCE))
+
+    def state(self, call: str) -> State | None:
+        """The state that it is in; `None`: there is none of this id."""
+        if not self.path.exists():
+            return None
+        return self._asked(lambda connection: _calls.state_of(connection, call), writes=False)
+
+    def hasten(self, broker: str) -> None:
+        """Whatever waits there for its next try may be taken now."""
+        if self.path.exists():
+            self._asked(lambda connection: _calls.hasten(connection, broker))
 
     def revive(self, call: str) -> bool:
         """Have a dead call forwarded again. False: there is none of this id."""

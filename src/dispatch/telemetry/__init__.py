@@ -15,6 +15,8 @@ from dispatch.telemetry._passage import carrier as carrier
 from dispatch.telemetry._processing import processing as processing
 from dispatch.telemetry._publication import Publication as Publication
 from dispatch.telemetry._publication import publishing as publishing
+from dispatch.telemetry._resumption import resume as resume
+from dispatch.telemetry._resumption import trace_id as trace_id
 from dispatch.telemetry._setup import setup as setup
 from dispatch.telemetry._waybill import due_in as due_in
 
@@ -32,5 +34,7 @@ __all__ = [
     "processing",
     "publishing",
     "recording",
+    "resume",
     "setup",
+    "trace_id",
 ]

@@ -51,6 +51,17 @@ class DispatchSpan:
             self.span.end(end_time=self.anchor.at(moment))
 
 
+class Remote:
+    """Stands in `Call.span` for the span of another process, which has ended there."""
+
+    __slots__ = ("anchor", "recorded", "span")
+
+    def __init__(self, span: Span) -> None:
+        self.anchor = Anchor()
+        self.span = span
+        self.recorded = span.get_span_context().trace_flags.sampled
+
+
 def begin(call: Call, tracer: Tracer, anchor: Anchor, attributes: Attributes, context: Context | None = None) -> Span:
     """A span that starts when the call entered; its parent is the span that is current for the caller."""
     return tracer.start_span(

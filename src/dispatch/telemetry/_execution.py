@@ -17,7 +17,7 @@ from dispatch._outcome import Failure, Outcome
 from dispatch.telemetry import _names as n
 from dispatch.telemetry._anchor import Anchor
 from dispatch.telemetry._attributes import Attributes, of_call, of_decision, of_overhead
-from dispatch.telemetry._dispatch_span import DispatchSpan, begin
+from dispatch.telemetry._dispatch_span import DispatchSpan, Remote, begin
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._fault import fail_with
 from dispatch.telemetry._listener import listener
@@ -78,7 +78,7 @@ def executing(call: Call, *, process: int | None = None) -> Execution | None:
 
 
 def _executing(call: Call, tracer: Tracer, process: int | None) -> Execution | None:
-    opened: DispatchSpan | None = call.span
+    opened: DispatchSpan | Remote | None = call.span
     if opened is None and listener.drops(get_current_span().get_span_context()):
         return None
     anchor = Anchor() if opened is None else opened.anchor

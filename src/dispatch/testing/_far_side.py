@@ -12,6 +12,7 @@ import msgspec
 from dispatch._call import Call
 from dispatch._registry import TaskSpec
 from dispatch.errors import PassedOver
+from dispatch.transports import Uncarried
 
 _MARK = "_dispatch_testing_far_side"
 
@@ -19,7 +20,6 @@ _MARK = "_dispatch_testing_far_side"
 def carry(call: Call, destination: str) -> PassedOver | None:
     """Give `call` the arguments and the result that it would have on Celery; say why that cannot be."""
     from dispatch.transports.celery import _round_trip  # noqa: PLC0415 - Celery is imported where a call meets it
-    from dispatch.transports.celery.publishing import Uncarried  # noqa: PLC0415
 
     try:
         call.args, call.kwargs = _round_trip.arguments_after(call)
@@ -32,7 +32,7 @@ def carry(call: Call, destination: str) -> PassedOver | None:
 
 def refuses(spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any], destination: str) -> PassedOver | None:
     """Why these arguments would not arrive."""
-    from dispatch.transports.celery.publishing import Uncarried, encode  # noqa: PLC0415
+    from dispatch.transports.celery.publishing import encode  # noqa: PLC0415
 
     try:
         encode(args, kwargs, spec.function)

@@ -29,6 +29,7 @@ class Understudy:
     def __init__(self, inner: Destination, scenes: tuple[Scene, ...], max_payload: int | None) -> None:
         self.name = inner.name
         self.transport = inner.transport
+        self.runs_on = inner.runs_on
         self.max_payload = max_payload
         self._inner = inner
         self._scenes = scenes

@@ -13,21 +13,23 @@ from dispatch.pool import Drained
 from dispatch.transports._destination import HandOver
 from dispatch.transports._statistics import DestinationStatistics
 
+A_BROKER = "a broker: set DISPATCH_BROKER_URL, or dispatch.configure(celery=app)"
+
 
 class Unconfigured:
-    """Stands where a Celery destination would, when there is no broker."""
+    """Stands where a Celery destination would when there is no broker, or a spool that has no name or no way out."""
 
-    transport: Transport = "celery"
     always_fit = False
     max_payload = None
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self, name: str, missing: str = A_BROKER, *, transport: Transport = "celery", runs_on: Transport = "celery"
+    ) -> None:
+        """`missing`: what it needs, and the cure."""
         self.name = name
-        self._missing = PassedOver(
-            name,
-            "not_configured",
-            f"{name} needs a broker: set DISPATCH_BROKER_URL, or dispatch.configure(celery=app)",
-        )
+        self.transport: Transport = transport
+        self.runs_on: Transport = runs_on
+        self._missing = PassedOver(name, "not_configured", f"{name} needs {missing}")
 
     def bars(self, spec: TaskSpec, durability: Durability) -> PassedOver | None:
         return self._missing

@@ -8,6 +8,7 @@ from dispatch.transports.celery._broker_kind import messaging_system as messagin
 from dispatch.transports.celery._brokers import Broker as Broker
 from dispatch.transports.celery._durability import DURABILITY_HEADER as DURABILITY_HEADER
 from dispatch.transports.celery._hooks import hook_worker as hook_worker
+from dispatch.transports.celery._outlet import CeleryOutlet as CeleryOutlet
 from dispatch.transports.celery._settings import build_app as build_app
 from dispatch.transports.celery._settings import celery_settings as celery_settings
 from dispatch.transports.celery._store import Store as Store
@@ -19,6 +20,7 @@ __all__ = [
     "AppSource",
     "Broker",
     "CeleryDestination",
+    "CeleryOutlet",
     "Results",
     "Store",
     "build_app",

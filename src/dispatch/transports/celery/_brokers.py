@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -16,7 +17,7 @@ from dispatch.errors import NotConfigured
 from dispatch.transports.celery._broker_kind import messaging_system
 from dispatch.transports.celery._redis import connect, keeps_ledger
 from dispatch.transports.celery.ledger import Sweeper
-from dispatch.transports.celery.publishing import Limits, Publisher, load
+from dispatch.transports.celery.publishing import Limits, Message, Publisher, Ticket, load
 
 _SECONDS = 2.0
 """The bound of every wait where no destination has said another: the publish deadline that policies have by default."""
@@ -34,6 +35,13 @@ class Way(msgspec.Struct, frozen=True, eq=False):
     """Of the broker's ledger, where it has one."""
     accepted: frozenset[str]
     """The content types that its workers take; they throw away what has another."""
+
+    def submit(self, message: Message, patience: float) -> Ticket:
+        """Hand `message` to the publisher, and have the ledger swept from now on if it is to keep it. Never waits."""
+        if self.sweeper is not None and message.terms is not None:
+            with suppress(RuntimeError):  # at the interpreter's end no thread can be started; workers sweep as well
+                self.sweeper.start()
+        return self.publisher.submit(message, patience)
 
 
 class Broker:

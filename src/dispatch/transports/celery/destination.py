@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from dispatch import telemetry
 from dispatch._call import Call
@@ -14,11 +15,12 @@ from dispatch._requirements import Durability
 from dispatch.errors import NotConfigured, PassedOver
 from dispatch.policy import CelerySettings
 from dispatch.pool import Drained
+from dispatch.transports._arguments import Uncarried
 from dispatch.transports._destination import HandOver
 from dispatch.transports._statistics import DestinationStatistics
 from dispatch.transports.celery._brokers import Broker, Way
 from dispatch.transports.celery.ledger import Terms
-from dispatch.transports.celery.publishing import Body, Limits, Ticket, Uncarried, check, encode, message_of
+from dispatch.transports.celery.publishing import Body, Limits, Message, Ticket, check, encode, message_of
 
 _PUBLISH_NS = 500_000
 _PICKUP_NS = 1_500_000
@@ -31,18 +33,22 @@ class CeleryDestination:
     """One of Celery's queues, with the limits that the policy gives it."""
 
     transport: Transport = "celery"
+    runs_on: Transport = "celery"
     always_fit = False
 
     def __init__(self, name: str, settings: CelerySettings, broker: Broker) -> None:
         self.name = name
         self.max_payload = settings.max_payload
+        self.broker = broker
+        self.asserted = settings.durability == "asserted"
+        self.patience = settings.publish_deadline_ns / 1e9
+        """Seconds that a caller waits for the broker."""
+        self.unanswered: WeakKeyDictionary[Call, Ticket] = WeakKeyDictionary()
+        """Of durable calls of which the broker has not said whether it has them."""
         self._settings = settings
-        self._broker = broker
-        self._asserted = settings.durability == "asserted"
-        self._patience = settings.publish_deadline_ns / 1e9
         self._terms = _terms(settings)
         self._publish_ns = _PUBLISH_NS
-        broker.expect(settings.queue, self._patience, _limits(settings))
+        broker.expect(settings.queue, self.patience, _limits(settings))
         self._outstanding: set[Call] = set()
         """Given to the publisher and not answered yet."""
 
@@ -56,15 +62,19 @@ class CeleryDestination:
 
     def unfit(self, durability: Durability) -> PassedOver | None:
         """Durable calls need a broker that was asked; before it has answered, the call itself waits for that."""
-        way = self._way()
+        way = self.way()
         if isinstance(way, PassedOver):
             return way
         obstacle = way.publisher.obstacle()
         if obstacle is not None:
             return PassedOver(self.name, "breaker_open", f"the broker is left alone for a while: {obstacle}")
-        if durability == "ephemeral" or self._asserted:
+        return None if durability == "ephemeral" else self.forgets(way)
+
+    def forgets(self, way: Way) -> PassedOver | None:
+        """Why the broker is not known to keep what is durable; `None` also before it was asked."""
+        if self.asserted:
             return None
-        proof = way.publisher.proof(self._settings.queue or way.default_queue)
+        proof = way.publisher.proof(self._queue(way))
         if proof is None or proof.kept:
             return None
         return self._not_durable(f"{proof.why}. To mend it: {proof.cure}")
@@ -86,22 +96,22 @@ class CeleryDestination:
 
     def hand_over(self, call: Call, *, may_wait: bool) -> HandOver:
         """Encode here, then let the publisher send it. `may_wait` is about room, and a broker has room."""
-        way = self._way()
+        way = self.way()
         if isinstance(way, PassedOver):
             return way
         try:
-            body = self._encoded(call)
+            body = self.encoded(call)
         except Uncarried as error:
             return error.passed(self.name)
         if body.content_type not in way.accepted:
             return PassedOver(self.name, "cannot_carry", f"the app's accept_content has no {body.content_type}")
         call.serialized = ticks()
-        queue = self._settings.queue or way.default_queue
+        queue = self._queue(way)
         publication = telemetry.publishing(call, queue=queue, system=way.system, size=body.size)
         passed: PassedOver | None = PassedOver(self.name, "unknown", "its caller stopped waiting for the answer")
         self._outstanding.add(call)
         try:
-            ticket = self._submitted(call, body, way, queue, publication.headers)
+            ticket = way.submit(self.message(call, body, way, publication.headers), self.patience)
             try:
                 yield ticket
             except BaseException:
@@ -128,58 +138,63 @@ class CeleryDestination:
 
     def close(self, grace: float, hand_on: Callable[[Call], bool]) -> Drained:
         """Have the publisher send what waits. Its callers are told: nothing is dropped here."""
-        return Drained(left=self._broker.close(grace))
+        return Drained(left=self.broker.close(grace))
 
     def __repr__(self) -> str:
-        return f"<CeleryDestination {self.name} [queue {self._settings.queue or 'default'} | {self._broker!r}]>"
+        return f"<CeleryDestination {self.name} [queue {self._settings.queue or 'default'} | {self.broker!r}]>"
 
-    # ---- within
+    # ---- the parts of a hand-over
 
-    def _way(self) -> Way | PassedOver:
+    def way(self) -> Way | PassedOver:
         try:
-            way = self._broker.way()
+            way = self.broker.way()
         except NotConfigured as error:
             return PassedOver(self.name, "not_configured", str(error))
         return way or PassedOver(self.name, "not_configured", f"{self.name} needs a broker: {_NOT_SET_UP}")
 
-    def _encoded(self, call: Call) -> Body:
+    def encoded(self, call: Call) -> Body:
+        """Its arguments as they travel. Raises `Uncarried`."""
         options = call.options
-        if options is None:
-            return encode(call.args, call.kwargs, call.spec.function)
-        if options.headers:
+        if options is not None and options.headers:
             check("headers", options.headers)
-        return encode(call.args, call.kwargs, call.spec.function, options.celery.get("serializer") or "json")
+        serializer = (options.celery.get("serializer") if options is not None else None) or "json"
+        return encode(call.args, call.kwargs, call.spec.function, serializer)
 
-    def _submitted(self, call: Call, body: Body, way: Way, queue: str, headers: dict[str, str]) -> Ticket:
+    def message(self, call: Call, body: Body, way: Way, headers: dict[str, str]) -> Message:
+        """The call as it goes to the queue; `headers` are the trace's."""
         said = (self._settings.expires_ns, call.expires_ns)
-        message = message_of(
+        return message_of(
             call,
             body,
             app=way.app,
-            queue=queue,
-            asserted=self._asserted,
+            queue=self._queue(way),
+            asserted=self.asserted,
             expires_ns=min((each for each in said if each is not None), default=None),
             headers=headers,
             terms=None if way.sweeper is None else self._terms,
         )
-        if message.terms is not None and way.sweeper is not None:
-            way.sweeper.start()
-        return way.publisher.submit(message, self._patience)
+
+    # ---- within
+
+    def _queue(self, way: Way) -> str:
+        return self._settings.queue or way.default_queue
 
     def _outcome(self, call: Call, ticket: Ticket) -> PassedOver | None:
         answer = ticket.answer
         if answer.verdict in ("accepted", "unknown"):
             call.sent = ticks()
-            call.source = self._broker.results
+            call.source = self.broker.results
         if answer.verdict == "accepted":
             self._publish_ns += (call.sent - call.serialized - self._publish_ns) // 8
             return None
+        if answer.verdict == "unknown" and call.decision.durability == "durable":
+            self.unanswered[call] = ticket
         if answer.verdict == "not_durable":
             return self._not_durable(answer.detail)
         return answer.passed(self.name)
 
     def _not_durable(self, detail: str) -> PassedOver:
-        self._broker.warn_once(detail)
+        self.broker.warn_once(detail)
         return PassedOver(self.name, "not_durable", detail)
 
 

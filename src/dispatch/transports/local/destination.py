@@ -32,6 +32,7 @@ class LocalDestination:
     """A pool of threads or processes and a loop for coroutines, each with the limits that the policy gives it."""
 
     transport: Transport = "local"
+    runs_on: Transport = "local"
     always_fit = True  # where a call needs its caller's loop, `try_now` looks for one
 
     def __init__(self, name: str, settings: LocalSettings) -> None:

@@ -1,6 +1,7 @@
 """From a call to a broker's answer: encoding, messages, and the one thread that speaks to the broker."""
 
 from dispatch.transports._arguments import Uncarried as Uncarried
+from dispatch.transports.celery.publishing._answer import Answer as Answer
 from dispatch.transports.celery.publishing._breaker import Limits as Limits
 from dispatch.transports.celery.publishing._encoding import Body as Body
 from dispatch.transports.celery.publishing._encoding import check as check
@@ -9,14 +10,19 @@ from dispatch.transports.celery.publishing._line import NEVER_TWICE as NEVER_TWI
 from dispatch.transports.celery.publishing._line import connection as connection
 from dispatch.transports.celery.publishing._line import let_go as let_go
 from dispatch.transports.celery.publishing._lines import load as load
+from dispatch.transports.celery.publishing._message import Message as Message
 from dispatch.transports.celery.publishing._message import message_of as message_of
+from dispatch.transports.celery.publishing._parcel import opened as opened
+from dispatch.transports.celery.publishing._parcel import sealed as sealed
 from dispatch.transports.celery.publishing._publisher import Publisher as Publisher
 from dispatch.transports.celery.publishing._ticket import Ticket as Ticket
 
 __all__ = [
     "NEVER_TWICE",
+    "Answer",
     "Body",
     "Limits",
+    "Message",
     "Publisher",
     "Ticket",
     "Uncarried",
@@ -26,4 +32,6 @@ __all__ = [
     "let_go",
     "load",
     "message_of",
+    "opened",
+    "sealed",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Literal, Protocol, TypeAlias
 
@@ -34,7 +34,7 @@ class Ticket:
     Invariants, kept by `_turn`: a message is taken or withdrawn, never both; the first answer stays.
     """
 
-    __slots__ = ("_answer", "_patience", "_settled", "_stage", "_start", "message")
+    __slots__ = ("_afterwards", "_answer", "_last_word", "_patience", "_settled", "_stage", "_start", "message")
 
     def __init__(self, message: Message, start: Start, patience: float) -> None:
         """`patience`: seconds that the caller waits at most, once the publisher is warm."""
@@ -43,6 +43,8 @@ class Ticket:
         self._patience = patience
         self._stage: Stage = "waiting"
         self._answer: Answer | None = None
+        self._last_word: Answer | None = None
+        self._afterwards: Callable[[Answer], object] | None = None
         self._settled = Flag()
 
     # ---- the publisher's thread
@@ -60,8 +62,12 @@ class Ticket:
         with _turn.lock:
             if self._answer is None:
                 self._answer = answer
+            self._last_word = answer
             self._stage = "answered"
+            afterwards, self._afterwards = self._afterwards, None
         self._settled.hoist()
+        if afterwards is not None:
+            afterwards(answer)
 
     # ---- the caller
 
@@ -69,13 +75,13 @@ class Ticket:
         """Block until there is an answer or patience is at its end. After it, `answer` is there."""
         for flag, timeout in self._steps():
             flag.wait(timeout)
-        self._conclude()
+        self.conclude()
 
     async def wait_async(self) -> None:
         """The same, leaving the event loop free."""
         for flag, timeout in self._steps():
             await flag.wait_async(timeout)
-        self._conclude()
+        self.conclude()
 
     def withdraw(self) -> bool:
         """The caller is gone. True when it is certain that nothing was sent, or will be."""
@@ -85,6 +91,25 @@ class Ticket:
                 self._answer = refused("its caller stopped waiting before it was sent")
             answer = self._answer
         return answer is not None and answer.verdict in ("refused", "not_durable")
+
+    def conclude(self) -> None:
+        """Patience is at its end: the answer is looked at once more, and is made where there is none."""
+        with _turn.lock:
+            if self._answer is None:
+                self._answer = self._no_answer()
+                self._stage = "answered"
+
+    def afterwards(self, then: Callable[[Answer], object]) -> None:
+        """Call `then` with the publisher's own answer, now or when it comes; the caller may be gone by then.
+
+        From the publisher's thread, so it must not wait.
+        """
+        with _turn.lock:
+            answer = self._last_word
+            if answer is None:
+                self._afterwards = then
+        if answer is not None:
+            then(answer)
 
     @property
     def answer(self) -> Answer:
@@ -104,13 +129,6 @@ class Ticket:
             yield self._start.warm, self._patience
             until = monotonic() + self._patience if self._start.warm.wait(0) else 0.0
         yield self._settled, until - monotonic()
-
-    def _conclude(self) -> None:
-        """Patience is at its end: the answer is looked at once more, and is made where there is none."""
-        with _turn.lock:
-            if self._answer is None:
-                self._answer = self._no_answer()
-                self._stage = "answered"
 
     def _no_answer(self) -> Answer:
         within = show_duration(self._patience * 1e9)

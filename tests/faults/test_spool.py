@@ -1,0 +1,212 @@
+"""Brokers that are away, silent or out of memory, and callers that are killed: what `delay` took on is not lost."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+import signal
+from collections import Counter
+from textwrap import dedent
+
+import pytest
+import redis
+
+from callers import ids, messages
+from dispatch._dispatcher import Dispatcher
+from dispatch.policy import parse
+from dispatch.settings import Settings
+from faults.logbook import NOTE, Logbook
+from servers.patience import eventually
+from servers.program import program
+from servers.proxy import Proxy
+
+HEAD = """
+version: 1
+destinations:
+  fast: {transport: local, workers: 2}
+  queue: {transport: celery, queue: kitchen, publish_deadline: 500ms, breaker: {open_for: 100ms, max_open: 500ms}}
+  disk: {transport: spool, durability: asserted, %s}
+defaults: {durability: durable}
+"""
+FORWARDING = HEAD % "forward_to: queue" + "otherwise: {route_to: queue, fallback: [disk]}\n"
+RUNNING = HEAD % "run: fast" + "otherwise: {route_to: disk}\n"
+
+SHOP = NOTE + dedent("""
+    import dispatch
+
+    @dispatch.task
+    def work(number):
+        note("began", number)
+        time.sleep(0.005)
+        note("ended", number)
+    """)
+
+CALLER = """
+import itertools, sys
+import dispatch, spool_shop
+
+dispatch.configure()
+if len(sys.stdin.readline()) > 1:
+    print("ready")
+    for number in itertools.count(int(sys.stdin.readline())):
+        print(number, spool_shop.work.delay(number).id)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """The environment of callers that share one spool."""
+    (tmp_path / "spool_shop.py").write_text(SHOP)
+    return {
+        "PYTHONPATH": str(tmp_path),
+        "DISPATCH_APPLICATION": "kitchen",
+        "DISPATCH_SPOOL_DIR": str(tmp_path / "state"),
+        "DISPATCH_POLICY": str(tmp_path / "policy.yaml"),
+        "LOGBOOK": str(tmp_path / "logbook"),
+    }
+
+
+@pytest.fixture
+def open_(tmp_path, project):
+    """Makes a dispatcher before a broker, and a task to send by it."""
+    made = []
+    task = project("import dispatch\n@dispatch.task\ndef work(number): ...\n").load().work
+
+    def make(url):
+        settings = Settings(application="kitchen", spool_dir=tmp_path / "state", broker_url=url, shutdown_grace="5s")
+        made.append(Dispatcher(policy=parse(FORWARDING), settings=settings))
+        made[-1].celery.warm()
+        made[-1].begin()
+        return made[-1], task.using(made[-1])
+
+    yield make
+    for one in made:
+        one.shutdown()
+
+
+def rows(dispatcher):
+    return dispatcher.destinations["disk"].spool.ls()
+
+
+def arguments(message):
+    return json.loads(base64.b64decode(message["raw"]["body"]))[0]
+
+
+def emptied(dispatcher):
+    eventually(lambda: not rows(dispatcher), within=30, what="the spool to be empty")
+
+
+# The broker ------------------------------------------------------------------------------------------------------
+
+
+def test_calls_made_while_the_broker_is_away_arrive_when_it_is_back(private_redis, open_):
+    """Each once, under the id that its caller knows, durable in its headers."""
+    dispatcher, work = open_(private_redis.url)
+    work.delay(0)
+    private_redis.stop()
+    handles = [work.delay(number) for number in range(1, 21)]
+    assert {"spooled"} == {handle.status for handle in handles}
+    private_redis.start()
+    emptied(dispatcher)
+
+    found = messages(private_redis.url, "kitchen")[1:]
+    assert Counter(handle.id for handle in handles) == Counter(each["headers"]["id"] for each in found)
+    assert {"durable"} == {each["headers"]["dispatch-durability"] for each in found}
+    assert list(range(1, 21)) == sorted(arguments(each)[0] for each in found)
+
+
+def test_a_delay_and_an_expiry_go_on_counting_on_disk(private_redis, open_):
+    """What comes to the worker are moments."""
+    dispatcher, work = open_(private_redis.url)
+    work.delay(0)
+    private_redis.stop()
+    handle = work.apply_async((1,), countdown=3600, expires=7200)
+    assert "spooled" == handle.status
+    private_redis.start()
+    emptied(dispatcher)
+
+    _, found = messages(private_redis.url, "kitchen")
+    assert handle.id == found["headers"]["id"]
+    assert found["headers"]["eta"] < found["headers"]["expires"]
+
+
+def test_a_call_sent_into_silence_is_spooled_and_arrives(private_redis, open_):
+    """At least once, under one id; `delay` says `unknown` by its handle, and raises nothing."""
+    with Proxy(private_redis.port) as wire:
+        dispatcher, work = open_(f"redis://127.0.0.1:{wire.port}/0")
+        work.delay(0)
+        with wire.mute():
+            handle = work.delay(1)
+            assert "unknown" == handle.status
+            assert ["unknown"] == [row.state for row in rows(dispatcher)]
+        emptied(dispatcher)
+
+        assert handle.id in ids(private_redis.url, "kitchen")
+
+
+def test_a_redis_out_of_memory_has_its_calls_when_it_has_some(private_redis, open_):
+    """Refused by the broker, kept on disk."""
+    dispatcher, work = open_(private_redis.url)
+    work.delay(0)
+    with redis.Redis(port=private_redis.port) as client:
+        client.config_set("maxmemory", "1mb")
+        handles = [work.delay("x" * 10_000) for _ in range(5)]
+        assert {"spooled"} == {handle.status for handle in handles}
+        client.config_set("maxmemory", "0")
+    emptied(dispatcher)
+
+    assert {handle.id for handle in handles} <= set(ids(private_redis.url, "kitchen"))
+
+
+# The caller ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def campaign(seed, rounds):
+    """The dice, and how often a caller is killed."""
+    return random.Random(seed), rounds(3, 30)
+
+
+def killed(folder, shop, dice, first):
+    """What a caller said before it was killed at a random moment: numbers and ids, each after its `delay`."""
+    said = []
+    with program(CALLER, folder, env=shop) as caller:
+        caller.say("call")
+        assert "ready" == caller.line(), caller.err
+        caller.say(str(first))
+        said += [caller.line() for _ in range(dice.randrange(1, 60))]
+        os.kill(caller.pid, signal.SIGKILL)
+        assert caller.process.stdout is not None
+        said += [line.strip() for line in caller.process.stdout if line.endswith("\n")]
+    return {int(number): call for number, call in map(str.split, said)}
+
+
+def test_every_call_of_a_caller_killed_while_the_broker_is_away_arrives(private_redis, open_, shop, tmp_path, campaign):
+    """Killed at random points: whatever its `delay` returned for is forwarded by the next process."""
+    dice, rounds = campaign
+    promised = {}
+    (tmp_path / "policy.yaml").write_text(FORWARDING)
+    url = private_redis.url
+    private_redis.stop()
+    for number in range(rounds):
+        promised |= killed(tmp_path, shop | {"DISPATCH_BROKER_URL": url}, dice, number * 1_000_000)
+    private_redis.start()
+    dispatcher, _ = open_(url)
+    emptied(dispatcher)
+
+    assert set() == set(promised.values()) - set(ids(url, "kitchen"))
+
+
+def test_every_call_that_was_to_run_here_does_though_its_process_is_killed(shop, tmp_path, campaign):
+    """Killed in the middle of runs: what had begun is begun again, what waited is run, by the next process."""
+    dice, rounds = campaign
+    promised, book = {}, Logbook(tmp_path / "logbook")
+    (tmp_path / "policy.yaml").write_text(RUNNING)
+    for number in range(rounds):
+        promised |= killed(tmp_path, shop, dice, number * 1_000_000)
+    with program(CALLER, tmp_path, env=shop) as heir:
+        heir.say("")
+        eventually(lambda: set(promised) <= book.ended(), within=40, what="every promised call to run")
