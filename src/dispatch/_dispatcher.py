@@ -35,7 +35,7 @@ from dispatch.errors import NotAccepted, OutcomeUnknown, PassedOver, refusal
 from dispatch.policy import Candidate, Estimate, Explanation, Plan, Policy, Route
 from dispatch.pool import Drained
 from dispatch.settings import Settings, read_settings
-from dispatch.transports import Destination, HandOver
+from dispatch.transports import Destination, HandOver, Pending
 
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = dict[str, Any]

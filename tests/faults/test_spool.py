@@ -6,8 +6,11 @@ import base64
 import json
 import os
 import random
+import re
 import signal
+import time
 from collections import Counter
+from datetime import datetime
 from textwrap import dedent
 
 import pytest
@@ -128,9 +131,14 @@ def test_a_delay_and_an_expiry_go_on_counting_on_disk(private_redis, open_):
     private_redis.start()
     emptied(dispatcher)
 
-    _, found = messages(private_redis.url, "kitchen")
-    assert handle.id == found["headers"]["id"]
-    assert found["headers"]["eta"] < found["headers"]["expires"]
+    with redis.Redis(port=private_redis.port, decode_responses=True) as client:
+        due = client.zscore("dispatch:due", handle.id) / 1000
+        text = client.hget(f"dispatch:ledger:{handle.id}", "after") + client.hget(
+            f"dispatch:ledger:{handle.id}", "before"
+        )
+    expires = datetime.fromisoformat(re.search(r'"expires": "([^"]+)"', text)[1]).timestamp()
+    assert 3500 < due - time.time() <= 3600
+    assert 3500 < expires - due <= 3700
 
 
 def test_a_call_sent_into_silence_is_spooled_and_arrives(private_redis, open_):

@@ -10,19 +10,14 @@ from collections.abc import Iterator, Sequence
 from dispatch.errors import Problem
 from dispatch.policy._node import Mapping, Text
 
-_VALUES: dict[tuple[str, str, str], str] = {}
 _KEYS: dict[tuple[str, str], str] = {
     ("celery", "require"): "Until then remove it, and see to the broker's own settings.",
 }
 
 
-def available(transport: str, known: Sequence[str], *, key: str | None = None) -> list[str]:
-    """Of the keys of a destination, or of the words that its `key` takes, those that do something already."""
-    if key is None:
-        return [each for each in known if (transport, each) not in _KEYS]
-    if key == "transport":
-        return [each for each in known if (each, key, each) not in _VALUES]
-    return [each for each in known if (transport, key, each) not in _VALUES]
+def available(transport: str, known: Sequence[str]) -> list[str]:
+    """Of the keys of a destination, those that do something already."""
+    return [each for each in known if (transport, each) not in _KEYS]
 
 
 def not_yet(root: Mapping) -> Iterator[Problem]:
@@ -35,11 +30,7 @@ def not_yet(root: Mapping) -> Iterator[Problem]:
 
 
 def _in(destination: Mapping, transport: str) -> Iterator[Problem]:
-    for key, spot, value in destination.items():
-        said = value.value if isinstance(value, Text) else ""
-        for cure, where, what in (
-            (_KEYS.get((transport, key)), spot, f"`{key}`"),
-            (_VALUES.get((transport, key, said)), value.spot, f"`{key}: {said}`"),
-        ):
-            if cure is not None:
-                yield where.problem("not-available", f"{what} comes with a later version of dispatch", cure)
+    for key, spot, _ in destination.items():
+        cure = _KEYS.get((transport, key))
+        if cure is not None:
+            yield spot.problem("not-available", f"`{key}` comes with a later version of dispatch", cure)

@@ -101,18 +101,19 @@ def _mistake(detail: ErrorDetails, path: tuple[str | int, ...], node: Node, cont
     if kind == "missing":
         return Mistake("missing-key", f"`{last}` is missing", _MISSING.get(last, f"Add `{last}`."))
     if kind == "union_tag_not_found":
-        known = available("", list(BY_TRANSPORT), key="transport")
-        return Mistake("missing-key", "`transport` is missing", f"Write `transport: {known[0]}`, or {known[-1]}.")
+        *known, last = BY_TRANSPORT
+        return Mistake(
+            "missing-key", "`transport` is missing", f"Write `transport: {known[0]}`, {', '.join(known[1:])} or {last}."
+        )
     words = context.get("expected", context.get("expected_tags"))
     if words is not None:
-        return _bad_value(path, node, container, re.findall(r"'([^']*)'", words))
+        return _bad_value(path, node, re.findall(r"'([^']*)'", words))
     expected, cure = _EXPECTED.get(kind, ("something else", "Look the key up in the guide to policies."))
     return Mistake("wrong-shape", f"{expected} is expected here, and this is {node.shape}", cure)
 
 
-def _bad_value(path: tuple[str | int, ...], node: Node, container: Mapping | None, words: Sequence[str]) -> Mistake:
+def _bad_value(path: tuple[str | int, ...], node: Node, known: Sequence[str]) -> Mistake:
     key = str(path[-1])
-    known = available(_transport(container), words, key=key) if path[0] == "destinations" else list(words)
     if not isinstance(node, Text):
         cure = f"It takes: {', '.join(known)}."
         return Mistake("wrong-shape", f"a word is expected here, and this is {node.shape}", cure)
