@@ -71,7 +71,7 @@ class Logbook:
                 deaths[pid].append(when)
             elif word == "began":
                 open_[number, pid] = when
-            else:
+            elif word == "ended":
                 runs.append(Run(number, pid, open_.pop((number, pid)), when, whole=True))
         now = time.monotonic_ns()
         for (number, pid), began in open_.items():

@@ -98,11 +98,13 @@ class Shop:
     def worker(self, pool: Literal["prefork", "solo", "threads"] = "prefork") -> AbstractContextManager[Worker]:
         return self.project.worker(pool=pool, concurrency=2, env={"LOGBOOK": str(self.book.path)})
 
-    def wait_for(self, sent: Iterable[int], *, within: float = 60.0) -> Account:
-        """Give the calls time to end, and say what became of them. A worker must be running."""
+    def wait_for(self, sent: Iterable[int], *, patience: float = 60.0) -> Account:
+        """Say what became of the calls, once all have ended or none has for `patience` seconds. Needs a worker."""
         wanted = set(sent)
         with suppress(AssertionError):  # the account says what is missing
-            eventually(lambda: self.book.ended() >= wanted, within=within)
+            while not self.book.ended() >= wanted:
+                known = len(self.book.ended())
+                eventually(lambda known=known: len(self.book.ended()) > known, within=patience)
         return account(wanted, self.book)
 
     def close(self) -> None:

@@ -95,9 +95,7 @@ def test_outages_of_rabbitmq_leave_no_thread_and_no_file_open(rabbitmq_server, q
 
 
 @pytest.mark.timeout(600)
-def test_outages_while_somebody_waits_for_a_result_leave_one_subscription(
-    wire, client, open_shop, outages, monkeypatch
-):
+def test_outages_while_somebody_waits_leave_one_subscription(wire, client, open_shop, outages, monkeypatch):
     """The one that is needed; and none when nobody waits any more."""
     monkeypatch.setattr(_reader, "_LONGEST_PAUSE", 0.02)
     shop = open_shop(f"redis://127.0.0.1:{wire.port}/0")
