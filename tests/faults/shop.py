@@ -49,7 +49,7 @@ SOURCE = NOTE + dedent("""
 _POLICY = """
 version: 1
 destinations:
-  queue: {{transport: celery, queue: {queue}, publish_deadline: {deadline}, breaker: {breaker}{terms}}}
+  queue: {{transport: celery, queue: {queue}, publish_deadline: {deadline}, breaker: {{{breaker}}}{terms}}}
   spare: {{transport: celery, queue: {queue}-spare, publish_deadline: {deadline}}}
   fast: {{transport: local, workers: 2}}
 defaults: {{durability: durable}}
@@ -59,17 +59,17 @@ otherwise: {{route_to: queue, fallback: [fast]}}
 """
 
 
-def policy(queue: str, *, deadline: str = "10s", ledger: str = "", spare: bool = False, breaker: str = "") -> str:
+def policy(queue: str, *, deadline: str = "10s", ledger: str = "", spare: bool = False) -> str:
     """The text of a policy: durable calls go to `queue`, and where there is a `spare`, to that one next.
 
-    `ledger` are its terms, on Redis. Without other word the breaker tries again soon.
+    `ledger` are its terms, on Redis. Its breaker tries again soon.
     """
     return _POLICY.format(
         queue=queue,
         deadline=deadline,
         terms=ledger and f", {ledger}",
         fallback="spare" if spare else "",
-        breaker=breaker or "{failures: 5, open_for: 100ms, max_open: 1s}",
+        breaker="open_for: 100ms, max_open: 1s",
     )
 
 
@@ -82,10 +82,6 @@ class Shop:
         self.policy = policy(project.name, **terms)
         self.module: ModuleType = project.load()
         self.dispatcher = dispatch.Dispatcher(policy=parse(self.policy), celery=self.module.app)
-
-    @property
-    def broker_url(self) -> str:
-        return self.project.environment["DISPATCH_BROKER_URL"]
 
     @property
     def publisher(self) -> Any:

@@ -102,9 +102,8 @@ def test_what_a_killed_caller_held_in_memory_has_run_once_or_not_at_all(redis_ur
     with shop.worker("solo"):
         shop.task("work").delay(-1)
         eventually(lambda: -1 in shop.book.ended(), within=30)
-    account_here = account(callers.accepted.numbers("accepted"), callers.accepted)
-    print(account_here)
+    here = account(callers.accepted.numbers("accepted"), callers.accepted)
+    print(f"{here.sent} accepted, {len(here.missing)} lost with their process, {here.twice} ran twice")
 
     assert {-1} == shop.book.ended()
-    assert 0 == account_here.twice
-    assert not account_here.overlaps
+    assert 0 == here.twice

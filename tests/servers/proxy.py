@@ -88,14 +88,16 @@ class Proxy:
         try:
             answers, server = await asyncio.open_connection("127.0.0.1", self._target)
             ends.append(server)
-            await _first_of(self._pump(reader, server), self._pump(answers, writer))
+            await _first_of(self._pump(reader, server, ends), self._pump(answers, writer, ends))
         except OSError:
             pass  # the server refused, or an end broke: so does this connection
         finally:
             for end in ends:
                 end.transport.abort()
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, ends: list[asyncio.StreamWriter]
+    ) -> None:
         while read := await source.read(_CHUNK):
             while read:
                 await asyncio.sleep(self.delay)
@@ -106,7 +108,7 @@ class Proxy:
                 await sink.drain()
                 if self.fuse == 0:
                     self.fuse = None
-                    _reset_at_the_end(sink)
+                    _reset_when_closed(ends)
                     return
 
     def _burn(self, count: int) -> int:
@@ -118,9 +120,10 @@ class Proxy:
         return passing
 
 
-def _reset_at_the_end(end: asyncio.StreamWriter) -> None:
-    """Closed, the connection sends no good-bye (FIN) but a reset (RST)."""
-    end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+def _reset_when_closed(ends: list[asyncio.StreamWriter]) -> None:
+    """They send no good-bye (FIN), but a reset (RST)."""
+    for end in ends:
+        end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 async def _first_of(*pumps: Coroutine[Any, Any, None]) -> None:
