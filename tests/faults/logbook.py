@@ -39,6 +39,8 @@ class Logbook:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.touch(0o600)
+        self._told: dict[str, set[int]] = defaultdict(set)
+        self._read = 0
 
     def note(self, word: str, number: int, pid: int) -> None:
         book = os.open(self.path, os.O_WRONLY | os.O_APPEND)
@@ -47,7 +49,17 @@ class Logbook:
 
     def ended(self) -> set[int]:
         """The calls that ran to their end at least once."""
-        return {number for word, number, _, _ in self._lines() if word == "ended"}
+        return self.numbers("ended")
+
+    def numbers(self, word: str) -> set[int]:
+        """Of which calls `word` was written. Asked again and again, it reads on where it stopped."""
+        with self.path.open() as book:
+            book.seek(self._read)
+            for line in book:
+                said, number, _, _ = line.split()
+                self._told[said].add(int(number))
+            self._read = book.tell()
+        return self._told[word]
 
     def runs(self) -> list[Run]:
         """Every run that began. One that did not end lasted until its process was killed."""
@@ -59,7 +71,7 @@ class Logbook:
                 deaths[pid].append(when)
             elif word == "began":
                 open_[number, pid] = when
-            else:
+            elif word == "ended":
                 runs.append(Run(number, pid, open_.pop((number, pid)), when, whole=True))
         now = time.monotonic_ns()
         for (number, pid), began in open_.items():

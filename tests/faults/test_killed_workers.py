@@ -8,24 +8,8 @@ import pytest
 import redis
 from celery import Celery
 
-import dispatch
-from dispatch import _default
-from dispatch.policy import parse
 from faults.campaign import Campaign
-from faults.logbook import NOTE, Logbook
-
-SHOP = NOTE + dedent("""
-    import dispatch
-
-    app = dispatch.celery_app()
-    app.conf.task_default_queue = __name__
-
-    @dispatch.task(durability="durable", result=False)
-    def work(number):
-        note("began", number)
-        time.sleep(0.002)
-        note("ended", number)
-    """)
+from faults.logbook import NOTE
 
 PLAIN = NOTE + dedent("""
     from celery import Celery
@@ -43,41 +27,18 @@ PLAIN = NOTE + dedent("""
         note("ended", number)
     """)
 
-POLICY = """
-version: 1
-destinations:
-  queue: {{transport: celery, queue: {queue}, publish_deadline: 10s{terms}}}
-defaults: {{durability: durable}}
-rules: []
-otherwise: {{route_to: queue}}
-"""
-
 
 @pytest.fixture
-def book(tmp_path):
-    return Logbook(tmp_path / "logbook")
-
-
-@pytest.fixture
-def campaign(project, book, seed, monkeypatch):
+def campaign(open_shop, book, seed):
     """A campaign against a shop of ours: `campaign(broker_url, calls=…, kills=…)`."""
-    monkeypatch.setattr(_default._default, "dispatcher", None)
-    made = []
 
     def make(broker_url, **options):
-        shop = project(SHOP, broker_url=broker_url)
-        monkeypatch.setenv("DISPATCH_BROKER_URL", broker_url)
         # More deaths than a call that is not to blame should ever meet.
-        terms = ", lease: 2s, max_deliveries: 100" if broker_url.startswith("redis") else ""
-        module = shop.load()
-        dispatcher = dispatch.Dispatcher(policy=parse(POLICY.format(queue=shop.name, terms=terms)), celery=module.app)
-        made.append(dispatcher)
-        return Campaign(shop, book, module.work.using(dispatcher).delay, seed=seed, **options)
+        terms = "lease: 2s, max_deliveries: 100" if broker_url.startswith("redis") else ""
+        shop = open_shop(broker_url, ledger=terms)
+        return Campaign(shop.project, book, shop.task("work").delay, seed=seed, **options)
 
-    yield make
-    for dispatcher in made:
-        dispatcher.shutdown("5s")
-    dispatch.shutdown("5s")
+    return make
 
 
 @pytest.mark.timeout(600)

@@ -39,14 +39,6 @@ def address(scheme, port):
     return f"redis://127.0.0.1:{port}/0" if scheme == "redis" else f"amqp://guest:guest@127.0.0.1:{port}//"
 
 
-@pytest.fixture(
-    params=["private_redis", pytest.param("private_rabbitmq", marks=[pytest.mark.rabbitmq, pytest.mark.slow])]
-)
-def server(request):
-    """A broker of this test's own, once as Redis and once as RabbitMQ."""
-    return request.getfixturevalue(request.param)
-
-
 class Book:
     """The calls of a test, and what each was told."""
 

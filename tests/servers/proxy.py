@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from threading import Thread
@@ -18,6 +20,10 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self.delay = 0.0
         """Seconds that each chunk is late, in both directions."""
+        self.chunk = _CHUNK
+        """Bytes that pass at once; with 1, and a delay of 1.0, a byte a second."""
+        self.fuse: int | None = None
+        """So many bytes still pass, both directions together; then the connection is reset, and the next is good."""
         self.port = 0
         self._target = target
         self._loop = asyncio.new_event_loop()
@@ -82,19 +88,42 @@ class Proxy:
         try:
             answers, server = await asyncio.open_connection("127.0.0.1", self._target)
             ends.append(server)
-            await _first_of(self._pump(reader, server), self._pump(answers, writer))
+            await _first_of(self._pump(reader, server, ends), self._pump(answers, writer, ends))
         except OSError:
             pass  # the server refused, or an end broke: so does this connection
         finally:
             for end in ends:
                 end.transport.abort()
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        while chunk := await source.read(_CHUNK):
-            await asyncio.sleep(self.delay)
-            await self._flowing.wait()
-            sink.write(chunk)
-            await sink.drain()
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, ends: list[asyncio.StreamWriter]
+    ) -> None:
+        while read := await source.read(_CHUNK):
+            while read:
+                await asyncio.sleep(self.delay)
+                await self._flowing.wait()
+                chunk = read[: self._burn(min(len(read), self.chunk))]
+                read = read[len(chunk) :]
+                sink.write(chunk)
+                await sink.drain()
+                if self.fuse == 0:
+                    self.fuse = None
+                    _reset_when_closed(ends)
+                    return
+
+    def _burn(self, count: int) -> int:
+        """How many of so many bytes may pass."""
+        if self.fuse is None:
+            return count
+        passing = min(count, self.fuse)
+        self.fuse -= passing
+        return passing
+
+
+def _reset_when_closed(ends: list[asyncio.StreamWriter]) -> None:
+    """They send no good-bye (FIN), but a reset (RST)."""
+    for end in ends:
+        end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 async def _first_of(*pumps: Coroutine[Any, Any, None]) -> None:

@@ -76,6 +76,24 @@ def test_a_slow_wire_is_late_both_ways(redis_proxy, client):
     assert monotonic() - begun >= 0.1
 
 
+def test_a_wire_with_a_fuse_is_reset_once_in_the_middle_of_a_message(redis_proxy, client):
+    client.set("word", "there")
+    redis_proxy.fuse = 10
+
+    with pytest.raises(redis.ConnectionError, match="reset by peer"):
+        client.set("word", "x" * 1000)
+    assert b"there" == client.get("word")
+
+
+def test_a_wire_may_pass_a_byte_at_a_time(redis_proxy, client):
+    assert client.ping()
+    redis_proxy.delay, redis_proxy.chunk = 0.01, 1
+    begun = monotonic()
+
+    assert client.ping()
+    assert monotonic() - begun >= 0.1
+
+
 def test_each_test_gets_a_redis_with_nothing_in_it(new_redis_url):
     with redis.Redis.from_url(new_redis_url()) as one, redis.Redis.from_url(new_redis_url()) as other:
         one.set("word", "here")
