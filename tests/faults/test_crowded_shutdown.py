@@ -52,10 +52,11 @@ class Crowd:
         return drained
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("on_shutdown", ["finish", "drop"])
 def test_every_call_that_waits_at_a_shutdown_is_accounted_for(on_shutdown, dice, rounds):
     """Whatever the grace: finished, dropped and left are a thousand, and what was dropped says so to who waits."""
-    for _ in range(rounds(10, 200)):
+    for _ in range(rounds(10, 100)):
         crowd = Crowd(on_shutdown, pause=dice.uniform(0, 0.002))
         drained = crowd.leave(dice.uniform(0, 0.5))
         eventually(lambda crowd=crowd, drained=drained: len(crowd.ran) == CALLS - drained.dropped)

@@ -13,6 +13,9 @@ from typing import Any, Self
 
 _CHUNK = 65536
 
+_MEETING = 5
+"""Turns of the loop until whoever was accepted has been met. One who comes between is left open by asyncio's close."""
+
 
 class Proxy:
     """Listens on `port` and passes bytes to and from `target`, both on 127.0.0.1, until told otherwise."""
@@ -72,6 +75,10 @@ class Proxy:
 
     async def _close(self) -> None:
         if self._listener is not None:
+            for each in self._listener.sockets:
+                self._loop.remove_reader(each.fileno())
+            for _ in range(_MEETING):
+                await asyncio.sleep(0)
             self._listener.close()
         for pair in self._pairs:
             pair.cancel()
@@ -81,6 +88,8 @@ class Proxy:
         pair = asyncio.ensure_future(self._join(reader, writer))
         self._pairs.add(pair)
         pair.add_done_callback(self._pairs.discard)
+        # A task that is cancelled before its first step runs nothing, no `finally` either.
+        pair.add_done_callback(lambda _: writer.transport.abort())
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client's connection, from its first byte to its end."""
