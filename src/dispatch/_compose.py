@@ -147,9 +147,9 @@ class CelerySide:
 
 def recommended(app: Any) -> dict[str, Any]:
     """What a Celery app needs for durable calls, on the broker it has."""
-    from dispatch.transports.celery import celery_settings  # noqa: PLC0415 - see the module's first line
+    from dispatch.transports.celery import settings_for  # noqa: PLC0415 - see the module's first line
 
-    return celery_settings(app.conf.broker_url or "amqp://")
+    return settings_for(app)
 
 
 def hook_worker(source: Callable[[], AppSource], *, at_end: Callable[[], object]) -> None:

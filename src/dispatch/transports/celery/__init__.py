@@ -10,6 +10,7 @@ from dispatch.transports.celery._durability import DURABILITY_HEADER as DURABILI
 from dispatch.transports.celery._hooks import hook_worker as hook_worker
 from dispatch.transports.celery._settings import build_app as build_app
 from dispatch.transports.celery._settings import celery_settings as celery_settings
+from dispatch.transports.celery._settings import settings_for as settings_for
 from dispatch.transports.celery._store import Store as Store
 from dispatch.transports.celery.destination import CeleryDestination as CeleryDestination
 from dispatch.transports.celery.results import Results as Results
@@ -25,4 +26,5 @@ __all__ = [
     "celery_settings",
     "hook_worker",
     "messaging_system",
+    "settings_for",
 ]
