@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pydantic import SecretStr
 
+from dispatch._dead_letter import DeadLetters
 from dispatch._log import logger
 from dispatch._turn import Turn
 from dispatch.errors import NotConfigured
@@ -150,6 +151,16 @@ def recommended(app: Any) -> dict[str, Any]:
     from dispatch.transports.celery import settings_for  # noqa: PLC0415 - see the module's first line
 
     return settings_for(app)
+
+
+def dead_letters(settings: Settings) -> list[DeadLetters]:
+    """Every place where durable calls that failed for good are kept.
+
+    Raises `NotConfigured` where no broker is configured, or one that keeps none.
+    """
+    from dispatch.transports.celery.dead import dead_letters as on_broker  # noqa: PLC0415 - see the module's first line
+
+    return [on_broker(CelerySide(settings).app())]
 
 
 def hook_worker(source: Callable[[], AppSource], *, at_end: Callable[[], object]) -> None:
