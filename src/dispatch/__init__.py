@@ -41,6 +41,7 @@ from dispatch.errors import CallFailed as CallFailed
 from dispatch.errors import CallTimeout as CallTimeout
 from dispatch.errors import ChannelClosed as ChannelClosed
 from dispatch.errors import ChannelError as ChannelError
+from dispatch.errors import DeadLettered as DeadLettered
 from dispatch.errors import DestinationFull as DestinationFull
 from dispatch.errors import DispatchError as DispatchError
 from dispatch.errors import EndOfChannel as EndOfChannel
@@ -69,6 +70,7 @@ __all__ = [
     "ChannelClosed",
     "ChannelError",
     "Completed",
+    "DeadLettered",
     "Decision",
     "DestinationFull",
     "DestinationStatistics",

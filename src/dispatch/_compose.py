@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pydantic import SecretStr
 
+from dispatch._dead_letter import DeadLetters
 from dispatch._log import logger
 from dispatch._turn import Turn
 from dispatch.errors import NotConfigured
@@ -188,9 +189,19 @@ class CelerySide:
 
 def recommended(app: Any) -> dict[str, Any]:
     """What a Celery app needs for durable calls, on the broker it has."""
-    from dispatch.transports.celery import celery_settings  # noqa: PLC0415 - see the module's first line
+    from dispatch.transports.celery import settings_for  # noqa: PLC0415 - see the module's first line
 
-    return celery_settings(app.conf.broker_url or "amqp://")
+    return settings_for(app)
+
+
+def dead_letters(settings: Settings) -> list[DeadLetters]:
+    """Every place where durable calls that failed for good are kept.
+
+    Raises `NotConfigured` where no broker is configured, or one that keeps none.
+    """
+    from dispatch.transports.celery.dead import dead_letters as on_broker  # noqa: PLC0415 - see the module's first line
+
+    return [on_broker(CelerySide(settings).app())]
 
 
 def hook_worker(source: Callable[[], AppSource], *, at_end: Callable[[], object]) -> None:

@@ -111,7 +111,8 @@ def celery_app() -> Any:
 def celery_settings(app: Any = None) -> dict[str, Any]:
     """What the workers of your own Celery app need for durable calls.
 
-    `app.conf.update(dispatch.celery_settings(app))`; without `app`, for the app or the broker that is configured.
+    `app.conf.update(dispatch.celery_settings(app))`, where the app is made; without `app`, for the app or the broker
+    that is configured. An app that took them describes its queues on RabbitMQ with our arguments from then on.
     Raises `NotConfigured` where there is neither.
     """
     return recommended(current().celery.app() if app is None else app)

@@ -15,6 +15,7 @@ DispatchError
 │   ├── CallCancelled
 │   ├── WorkerDied
 │   ├── HandleLost
+│   ├── DeadLettered
 │   └── ResultNotSerializable
 ├── WouldBlock
 └── ChannelError
@@ -169,6 +170,10 @@ class WorkerDied(CallFailed):
 
 class HandleLost(CallFailed):
     """This handle belongs to the parent of a fork; only the parent can know its outcome."""
+
+
+class DeadLettered(CallFailed):
+    """The call was delivered again and again and never came to its end. It is kept: see `dispatch dead`."""
 
 
 class ResultNotSerializable(CallFailed):

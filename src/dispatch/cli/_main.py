@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from dispatch.cli._bad_input import BadInput
 from dispatch.cli._check import check
+from dispatch.cli._dead import dead
 from dispatch.cli._demo import demo
 from dispatch.cli._explain import explain
 from dispatch.cli._printing import console, print_problems
@@ -52,7 +53,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")
 
 
-for _command in (check, explain, traces, spool, demo):
+for _command in (check, explain, traces, spool, dead, demo):
     main.add_command(_command)
 
 

@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from celery import Celery
+from kombu import Queue
 
 from dispatch.errors import NotConfigured
-from dispatch.transports.celery import AppSource, Store, build_app, celery_settings
+from dispatch.transports.celery import AppSource, Store, build_app, celery_settings, settings_for
+from dispatch.transports.celery._queues import ARGUMENTS
 
 
 @pytest.fixture
@@ -212,12 +214,53 @@ def test_our_app_waits_for_its_broker(leaving):
 
 
 def test_our_queues_on_rabbitmq_are_quorum_queues_on_topic_exchanges(leaving):
-    """The default one, and whatever a policy names."""
+    """The default one, and whatever a policy names; what RabbitMQ takes out of them goes to the dead letters."""
     app = leaving(build_app("amqp://localhost"))
+    app.conf.task_default_queue = "renamed"
+
+    for queue in (app.amqp.queues["renamed"], app.amqp.queues["another"]):
+        assert {"x-queue-type": "quorum", **ARGUMENTS} == queue.queue_arguments
+        assert "topic" == queue.exchange.type
+    assert (100, "dispatch.dead") == (ARGUMENTS["x-delivery-limit"], ARGUMENTS["x-dead-letter-exchange"])
+
+
+def test_an_app_of_the_users_describes_its_queues_like_ours_once_it_took_the_settings(new_app):
+    """Also when somebody has looked at its queues before."""
+    app = new_app(broker="amqp://localhost")
+    assert not app.amqp.queues["early"].queue_arguments
+    app.conf.update(settings_for(app))
+
+    for queue in (app.amqp.queues[app.conf.task_default_queue], app.amqp.queues["another"]):
+        assert {"x-queue-type": "quorum", **ARGUMENTS} == queue.queue_arguments
+
+
+def test_an_app_that_did_not_take_the_settings_keeps_its_queues(new_app):
+    """Asking what they are changes nothing."""
+    app = new_app(broker="amqp://localhost")
+    app.conf.update(task_default_queue_type="quorum", task_create_missing_queue_type="quorum")
+    settings_for(app)
 
     for queue in (app.amqp.queues[app.conf.task_default_queue], app.amqp.queues["another"]):
         assert {"x-queue-type": "quorum"} == queue.queue_arguments
-        assert "topic" == queue.exchange.type
+
+
+def test_queues_that_the_user_describes_keep_their_shape(new_app):
+    """Others of the same app have ours."""
+    app = new_app(broker="amqp://localhost")
+    app.conf.update(settings_for(app))
+    app.conf.task_queues = [Queue("own", queue_arguments={"x-queue-type": "quorum"}), Queue("classic")]
+
+    own, classic, missing = (app.amqp.queues[name].queue_arguments for name in ("own", "classic", "missing"))
+    assert ({"x-queue-type": "quorum"}, None) == (own, classic)
+    assert {"x-queue-type": "quorum", **ARGUMENTS} == missing
+
+
+def test_an_app_keeps_a_description_of_its_own_making(new_app):
+    """It is somebody else's idea of what queues are."""
+    app = new_app(broker="amqp://localhost", amqp="celery.app.amqp:Queues")
+    app.conf.update(settings_for(app))
+
+    assert "celery.app.amqp:Queues" == app.amqp_cls
 
 
 def test_our_queues_on_redis_stay_as_celery_makes_them(leaving):

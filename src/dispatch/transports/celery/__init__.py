@@ -11,6 +11,7 @@ from dispatch.transports.celery._hooks import hook_worker as hook_worker
 from dispatch.transports.celery._outlet import CeleryOutlet as CeleryOutlet
 from dispatch.transports.celery._settings import build_app as build_app
 from dispatch.transports.celery._settings import celery_settings as celery_settings
+from dispatch.transports.celery._settings import settings_for as settings_for
 from dispatch.transports.celery._store import Store as Store
 from dispatch.transports.celery.destination import CeleryDestination as CeleryDestination
 from dispatch.transports.celery.results import Results as Results
@@ -27,4 +28,5 @@ __all__ = [
     "celery_settings",
     "hook_worker",
     "messaging_system",
+    "settings_for",
 ]

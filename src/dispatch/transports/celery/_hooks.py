@@ -14,12 +14,18 @@ from celery.app import base
 from dispatch import telemetry
 from dispatch._log import logger
 from dispatch.transports.celery._app import AppSource
+from dispatch.transports.celery._dead_queue import declare
+from dispatch.transports.celery._queues import SETTING
 from dispatch.transports.celery._redis import connect, keeps_ledger
 from dispatch.transports.celery._registration import register_with
 from dispatch.transports.celery.ledger import Sweeper
+from dispatch.transports.celery.publishing import connection, let_go
 from dispatch.transports.celery.worker import settle
 
 _UID = "dispatch"
+
+_SECONDS = 5.0
+"""Bounds each wait for the broker at a worker's start."""
 
 
 class _Hook:
@@ -61,12 +67,26 @@ class _Hook:
         if keeps_ledger(sender.app):
             self._sweeper = Sweeper(partial(connect, sender.app))
             self._sweeper.start()
+        elif sender.app.conf.get(SETTING):
+            _see_to_dead_queue(sender.app)
 
     def on_end(self, **_: Any) -> None:
         sweeper, self._sweeper = self._sweeper, None
         if sweeper is not None:
             sweeper.stop()
         self.at_end()
+
+
+def _see_to_dead_queue(app: Celery) -> None:
+    """RabbitMQ drops what it cannot move to its dead letters."""
+    try:
+        made = connection(app, _SECONDS, read_timeout=_SECONDS, write_timeout=_SECONDS)
+        try:
+            declare(made.default_channel)
+        finally:
+            let_go(made)
+    except Exception as error:  # noqa: BLE001 - the worker works all the same, and who publishes declares it as well
+        logger("celery").warning("the queue for dead letters cannot be declared", error=repr(error))
 
 
 _hook = _Hook()

@@ -12,6 +12,7 @@ from celery import Celery
 
 from dispatch.errors import NotConfigured
 from dispatch.transports.celery._broker_kind import system_of
+from dispatch.transports.celery._queues import ARGUMENTS, SETTING, describe_safely
 
 _PREFERRED = {
     "CELERY_BROKER_URL": "DISPATCH_BROKER_URL",
@@ -25,8 +26,9 @@ def celery_settings(broker_url: str | Sequence[str]) -> dict[str, Any]:
     """What a Celery app on this broker needs so that its durable calls are safe: for `app.conf.update(…)`.
 
     Everything else that they need comes with each task's own options. On RabbitMQ the queues are quorum queues
-    on topic exchanges: a queue that exists already as a classic one keeps its shape, and RabbitMQ refuses the
-    new one, so give `task_default_queue` a new name then.
+    on topic exchanges, from which RabbitMQ drops nothing without a word: what it takes out by itself goes to the dead
+    letters (for an app that obeys `_queues.SETTING`). A queue that exists already in another shape keeps it, and
+    RabbitMQ refuses the new one, so give `task_default_queue` a new name then.
     """
     settings: dict[str, Any] = {
         # What a worker has taken and not started waits for its present task, however long that takes, and on
@@ -40,8 +42,15 @@ def celery_settings(broker_url: str | Sequence[str]) -> dict[str, Any]:
             # Celery's delayed delivery routes through topics; a direct exchange cannot carry a delay.
             "task_default_exchange_type": "topic",
             "task_create_missing_queue_exchange_type": "topic",
+            SETTING: dict(ARGUMENTS),
         }
     return settings
+
+
+def settings_for(app: Celery) -> dict[str, Any]:
+    """`celery_settings` for the broker that `app` has; from now on the app obeys them in its queues' arguments too."""
+    describe_safely(app)
+    return celery_settings(app.conf.broker_url or "amqp://")
 
 
 def build_app(broker_url: str, result_backend: str | None = None) -> Celery:
@@ -52,6 +61,7 @@ def build_app(broker_url: str, result_backend: str | None = None) -> Celery:
     """
     _refuse_what_celery_prefers(broker_url, result_backend)
     app = Celery(main_name(), broker=broker_url, backend=result_backend)
+    describe_safely(app)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",

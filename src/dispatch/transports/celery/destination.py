@@ -172,6 +172,7 @@ class CeleryDestination:
             expires_ns=min((each for each in said if each is not None), default=None),
             headers=headers,
             terms=None if way.sweeper is None else self._terms,
+            max_deliveries=self._settings.max_deliveries if way.sweeper is None else None,
         )
 
     # ---- within

@@ -10,6 +10,7 @@ from dispatch.transports.celery.publishing._line import NEVER_TWICE as NEVER_TWI
 from dispatch.transports.celery.publishing._line import connection as connection
 from dispatch.transports.celery.publishing._line import let_go as let_go
 from dispatch.transports.celery.publishing._lines import load as load
+from dispatch.transports.celery.publishing._message import MAX_DELIVERIES_HEADER as MAX_DELIVERIES_HEADER
 from dispatch.transports.celery.publishing._message import Message as Message
 from dispatch.transports.celery.publishing._message import message_of as message_of
 from dispatch.transports.celery.publishing._parcel import opened as opened
@@ -18,6 +19,7 @@ from dispatch.transports.celery.publishing._publisher import Publisher as Publis
 from dispatch.transports.celery.publishing._ticket import Ticket as Ticket
 
 __all__ = [
+    "MAX_DELIVERIES_HEADER",
     "NEVER_TWICE",
     "Answer",
     "Body",

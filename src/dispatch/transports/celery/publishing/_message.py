@@ -25,6 +25,9 @@ from dispatch.transports.celery.publishing._producer import Producer
 _UNSHOWN = {"argsrepr": "", "kwargsrepr": ""}
 """Celery would otherwise print the arguments into every message, which costs more than encoding them."""
 
+MAX_DELIVERIES_HEADER = "dispatch-max-deliveries"
+"""What the policy allows a durable call, where no ledger counts."""
+
 _ADDRESSES = frozenset({"queue", "exchange", "routing_key"})
 
 
@@ -122,20 +125,22 @@ def message_of(
     expires_ns: int | None,
     headers: dict[str, str],
     terms: Terms | None = None,
+    max_deliveries: int | None = None,
 ) -> Message:
     """`call` as a message for `queue`. `expires_ns` counts from `delay`; `headers` are the trace's.
 
-    `terms` are those of the broker's ledger, where it has one.
+    `terms` are those of the broker's ledger, where it has one; `max_deliveries` is for a worker that has to count.
     """
     options = call.options
     celery = options.celery if options is not None else {}
     delay_ns = _delay_ns(call)
-    kept = terms if call.decision.durability == "durable" or delay_ns else None
+    durable = call.decision.durability == "durable"
+    kept = terms if durable or delay_ns else None
     return Message(
         task=call.spec.name,
         id=call.id,
         queue=_queue_of(app, celery, queue),
-        needs_proof=call.decision.durability == "durable" and not asserted,
+        needs_proof=durable and not asserted,
         body=body,
         headers={
             **((options.headers or {}) if options is not None else {}),
@@ -144,6 +149,7 @@ def message_of(
             DURABILITY_HEADER: call.decision.durability,
             **({} if options is None or options.retry is None else {RETRY_HEADER: pack(options.retry)}),
             **({} if kept is None else {STAMP_HEADER: NO_STAMP}),
+            **({} if max_deliveries is None or not durable else {MAX_DELIVERIES_HEADER: max_deliveries}),
             "ignore_result": _ignores_result(call),
             # As a header alone: as a property of the message it would let RabbitMQ drop it without a word.
             **({} if expires_ns is None else {"expires": _date(call, expires_ns)}),

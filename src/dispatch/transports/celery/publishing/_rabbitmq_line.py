@@ -13,7 +13,9 @@ from amqp import serialization
 from celery import Celery
 from kombu import common
 
+from dispatch.transports.celery._dead_queue import declare as declare_dead_queue
 from dispatch.transports.celery._delays import make_ready
+from dispatch.transports.celery._queues import leads_to_letters
 from dispatch.transports.celery.publishing._answer import ACCEPTED, Answer, refused, told, unknown
 from dispatch.transports.celery.publishing._line import connection
 from dispatch.transports.celery.publishing._message import Message
@@ -205,6 +207,8 @@ class RabbitMQLine:
         # On a channel of its own: RabbitMQ closes the channel on which it disagrees.
         with self._amqp.channel() as channel:
             try:
+                if leads_to_letters(described):
+                    declare_dead_queue(channel)
                 _declare_once(described(channel), channel)
             except amqp.PreconditionFailed as error:
                 return disagreed(queue, told(error))

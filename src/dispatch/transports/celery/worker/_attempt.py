@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any
 
 from celery import Celery
-from celery.app.task import X_DEATH_HEADERS, get_actual_ignore_result
+from celery.app.task import get_actual_ignore_result
 from celery.exceptions import Ignore, Reject, Retry, TaskPredicate
 from celery.utils.log import get_logger
 from celery.utils.time import maybe_iso8601, maybe_make_aware
@@ -22,6 +22,7 @@ from dispatch.transports.celery._delays import countdown, make_ready, queue_of
 from dispatch.transports.celery._durability import durability_of
 from dispatch.transports.celery._retry_header import retry_of
 from dispatch.transports.celery.publishing import connection, let_go
+from dispatch.transports.celery.worker._burial import OF_ONE_DELIVERY
 from dispatch.transports.celery.worker._claims import claims_of
 from dispatch.transports.celery.worker._delivery import DELIVERY, delivery_of
 
@@ -31,7 +32,7 @@ TAKEN = "dispatch-taken"
 ENCODED_AS = "dispatch-encoded-as"
 """In the request: the content type of the arguments. As local as the other."""
 
-_OF_THIS_DELIVERY = frozenset({TAKEN, ENCODED_AS, DELIVERY, "x-delivery-count", *X_DEATH_HEADERS})
+_OF_THIS_DELIVERY = frozenset({TAKEN, ENCODED_AS, DELIVERY, *OF_ONE_DELIVERY})
 """Headers that say something about one message, and nothing about the next one."""
 
 _PATIENCE = 10.0

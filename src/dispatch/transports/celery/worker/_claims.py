@@ -18,6 +18,7 @@ from dispatch._outcome import Failure
 from dispatch._turn import Turn
 from dispatch.transports.celery._redis import connect
 from dispatch.transports.celery.ledger import Claim, Dropped, Ledger, Renewer, Verdict, next_attempt
+from dispatch.transports.celery.worker._burial import worn_out
 from dispatch.transports.celery.worker._delivery import Delivery, delivery_of, entry_of, trace_id
 
 _PATIENCE = 60.0
@@ -59,7 +60,8 @@ class Claims:
         """Claim the call of this request, and renew the claim from now on.
 
         Raises Celery's `Ignore` when it is not to be run: it has ended, somebody else runs it, or the ledger cannot
-        be asked for so long that the sweep had better bring the call again.
+        be asked for so long that the sweep had better bring the call again. Raises `DeadLettered`, its outcome, when it
+        was claimed too often, and is a dead letter now.
         """
         delivery = delivery_of(request)
         if delivery is None:
@@ -67,9 +69,11 @@ class Claims:
         attempt = request.retries + 1
         verdict = self._claimed(task, request, attempt, delivery)
         if isinstance(verdict, Dropped):
+            if verdict.why == "dead":
+                raise worn_out(task.name, request.id)
             logger.info("Task %s[%s] is not run: %s", task.name, request.id, _WHY[verdict.why])
             raise Ignore(_WHY[verdict.why])
-        self._held[request.id] = _Held(verdict, trace_id(request))
+        self._held[request.id] = _Held(verdict, trace_id(request.headers or {}))
         self._renewer.hold(verdict)
 
     def _claimed(self, task: Any, request: Any, attempt: int, delivery: Delivery) -> Verdict:
@@ -132,7 +136,7 @@ class Claims:
         """The same for a call whose process was ended by this one."""
         claim = _foreign(request)
         if claim is not None:
-            self._tell(lambda: self._bury(claim, trace_id(request), failure))
+            self._tell(lambda: self._bury(claim, trace_id(request.headers or {}), failure))
 
     def discard(self, request: Any, reason: str) -> None:
         """Celery has thrown the message away: the ledger must not bring the call again."""
@@ -164,7 +168,6 @@ _WHY = {
     "running": "another worker runs it",
     "older": "a further attempt was made since",
     "early": "this attempt is not due yet",
-    "dead": "it was claimed too often, and is a dead letter now",
 }
 _turn = Turn()
 _claims: dict[int, Claims] = {}

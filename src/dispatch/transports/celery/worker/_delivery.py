@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -58,7 +59,7 @@ def entry_of(task: Any, request: Any, delivery: Delivery) -> Entry:
     )
 
 
-def trace_id(request: Any) -> str:
+def trace_id(headers: Mapping[str, Any]) -> str:
     """From the W3C header `traceparent`: version, trace id, parent id and flags, joined by hyphens."""
-    parts = str((request.headers or {}).get("traceparent", "")).split("-")
+    parts = str(headers.get("traceparent", "")).split("-")
     return parts[1] if len(parts) > 1 else ""

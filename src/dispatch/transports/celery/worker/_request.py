@@ -11,13 +11,22 @@ of its own that would replace these; `__init_subclass__` takes them out again.
 from __future__ import annotations
 
 from functools import cached_property
+from threading import Event
 from typing import Any
 
 import msgspec
-from billiard.einfo import ExceptionWithTraceback
+from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from celery import signals, states
 from celery.app.trace import TraceInfo
-from celery.exceptions import Reject, Retry, TaskRevokedError, TimeLimitExceeded, WorkerLostError
+from celery.exceptions import (
+    Reject,
+    Retry,
+    TaskPredicate,
+    TaskRevokedError,
+    Terminated,
+    TimeLimitExceeded,
+    WorkerLostError,
+)
 from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.request import Request
@@ -31,9 +40,16 @@ from dispatch.errors import WorkerDied
 from dispatch.transports.celery._durability import durability_of
 from dispatch.transports.celery._redis import keeps_ledger
 from dispatch.transports.celery.worker._attempt import ENCODED_AS, TAKEN, attempt_again
+from dispatch.transports.celery.worker._burial import bury, deliveries, is_buried_here, max_deliveries, worn_out
 from dispatch.transports.celery.worker._claims import claims_of
 from dispatch.transports.celery.worker._delivery import DELIVERY, delivery
 from dispatch.transports.celery.worker._timeout import timed_out
+
+_PAUSE = 1.0
+"""Seconds before a call goes back whose dead letter could not be kept."""
+
+_pause = Event()
+"""Nobody sets it: it waits as greenlets and threads do."""
 
 logger = get_logger(__name__)  # Celery's own, so that these lines stand beside its others in the worker's log
 
@@ -48,6 +64,8 @@ class DispatchRequest(Request):  # type: ignore[misc]
     acknowledged: bool
     time_limits: tuple[float | None, float | None]
     """The hard and the soft one, in seconds, where the message has its own."""
+    _given_back = False
+    """Its dead letter could not be kept, and the call has gone back to the broker for that."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -66,6 +84,8 @@ class DispatchRequest(Request):  # type: ignore[misc]
         Raises `TaskRevokedError`, Celery's word for "not to be run": also when the acknowledgement did not get
         through, for then the broker delivers the call again, and running it now as well would be one too many.
         """
+        if self._is_buried_here and deliveries(self._request_dict) > max_deliveries(self._request_dict):
+            self._end_worn_out()
         kept = self.durability == "durable" and keeps_ledger(self._app)
         if kept:
             self._request_dict[DELIVERY] = msgspec.structs.astuple(delivery(self._app, self._message))
@@ -96,13 +116,15 @@ class DispatchRequest(Request):  # type: ignore[misc]
         lost = self._lost(exc_info)
         if lost:
             claims_of(self._app).lapse(self._context)
+        elif self._is_buried_here and _is_final(_bare(exc_info)) and not self._buried("failed", exc_info):
+            return None
         if self.durability == "durable" or not lost or self._success_was_stored():
             return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
         return self._answer_lost(exc_info)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 - Celery's signature
         """As Celery; but a call whose attempt had to be ended is attempted again, if its `retry` says so."""
-        if soft or state.should_terminate or not self._attempted_again:
+        if soft or state.should_terminate or not (self._attempted_again or self._given_back):
             super().on_timeout(soft, timeout)
             spec = registry.get(self._type)
             if spec is not None and not soft and not state.should_terminate:
@@ -113,6 +135,34 @@ class DispatchRequest(Request):  # type: ignore[misc]
         super()._announce_revoked(reason, terminated, signum, expired)
         if self.durability == "durable" and keeps_ledger(self._app):
             claims_of(self._app).discard(self._context, reason)
+
+    @property
+    def _is_buried_here(self) -> bool:
+        return is_buried_here(self._app, self.durability)
+
+    def _buried(self, reason: str, exc_info: Any) -> bool:
+        """Keep the call as a dead letter. False: that failed, and the call was given back, to end once more."""
+        told = Failure(_bare(exc_info)).told()[0]
+        try:
+            bury(self._app, self._message, reason, told, exc_info.traceback)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the call is not lost by it
+            logger.error("Task %s[%s]: its dead letter cannot be kept: %r", self.name, self.id, error)  # noqa: TRY400
+            # RabbitMQ brings it again at once, a thousand times a second.
+            _pause.wait(_PAUSE)
+            task_ready(self)
+            self.reject(requeue=True)
+            self._given_back = True
+        return not self._given_back
+
+    def _end_worn_out(self) -> None:
+        """The call was delivered too often. Returns when it was revoked meanwhile; else raises `TaskRevokedError`."""
+        if self.revoked():
+            return
+        exc_info = _caught(worn_out(self.name, self.id))
+        if self._buried("max_deliveries", exc_info):
+            self._answer(exc_info)
+            self.acknowledge()
+        raise TaskRevokedError(self.id)
 
     @cached_property
     def _attempted_again(self) -> bool:
@@ -146,10 +196,13 @@ class DispatchRequest(Request):  # type: ignore[misc]
         return isinstance(error, WorkerLostError)
 
     def _answer_lost(self, exc_info: Any) -> None:
+        told = f"the process that ran {self.name} died ({_bare(exc_info)}); an ephemeral call is not run again"
+        self._answer(_caught(WorkerDied(told)))
+
+    def _answer(self, exc_info: Any) -> None:
+        """What Celery does for a call that failed without its pool's doing."""
         task_ready(self)
-        error = WorkerDied(
-            f"the process that ran {self.name} died ({_bare(exc_info)}); an ephemeral call is not run again"
-        )
+        error = _bare(exc_info)
         self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
         signals.task_failure.send(
             sender=self.task,
@@ -161,7 +214,21 @@ class DispatchRequest(Request):  # type: ignore[misc]
             einfo=exc_info,
         )
         self.send_event("task-failed", exception=repr(error), traceback=exc_info.traceback)
-        logger.error("Task %s[%s] lost: %s", self.name, self.id, error)
+        logger.error("Task %s[%s] failed: %s", self.name, self.id, error)
+
+
+def _is_final(error: BaseException) -> bool:
+    """Whether the call has failed by it, and Celery neither runs it again nor was told to drop it."""
+    return not isinstance(error, TaskPredicate | Terminated | SystemExit | KeyboardInterrupt | MemoryError)
+
+
+def _caught(error: Exception) -> ExceptionInfo:
+    try:
+        raise error
+    except type(error):
+        return ExceptionInfo()
+    finally:
+        del error  # its traceback holds this frame
 
 
 def _bare(exc_info: Any) -> BaseException:
