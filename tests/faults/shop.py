@@ -86,7 +86,7 @@ class Shop:
     @property
     def publisher(self) -> Any:
         """The one thread that speaks to the broker."""
-        return self.dispatcher.destinations["queue"]._broker.way().publisher
+        return self.dispatcher.destinations["queue"].broker.way().publisher
 
     def task(self, name: str) -> Any:
         return getattr(self.module, name).using(self.dispatcher)
