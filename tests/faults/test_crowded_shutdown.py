@@ -100,10 +100,9 @@ def test_a_program_that_is_told_to_end_says_what_became_of_its_calls(on_shutdown
         book = Logbook(tmp_path / "logbook")
         grace = {"DISPATCH_SHUTDOWN_GRACE": f"{dice.randrange(1, 500)}ms"}
         ended = project("", name=f"crowd{number}").run(PROGRAM, env=grace)
-        finished, dropped, left = map(
-            int, re.search(r"calls at shutdown.* finished=(\d+) dropped=(\d+) left=(\d+)", ended.stderr).groups()
-        )
+        line = r"calls at shutdown.* finished=(\d+) handed_over=(\d+) dropped=(\d+) left=(\d+)"
+        finished, handed_over, dropped, left = map(int, re.search(line, ended.stderr).groups())
 
-        assert CALLS == finished + dropped + left
+        assert (0, CALLS) == (handed_over, finished + dropped + left)
         # What was left may have ended in the instant before the process did.
         assert finished <= len(book.ended()) <= finished + left

@@ -100,7 +100,7 @@ print(in_child(libc.fork, dispatch.shutdown))
 release.set()
 """)
 
-    assert ["Drained(finished=0, dropped=0, left=0)"] * 2 == said
+    assert ["Drained(finished=0, handed_over=0, dropped=0, left=0)"] * 2 == said
 
 
 def test_where_it_cannot_be_noticed_a_wait_notices_it():

@@ -96,7 +96,7 @@ def test_a_recycled_child_finishes_what_it_started(shop):
             gate.rpush(f"go {word}", 1)  # the task has ended long ago, and its child waits for the helper
 
             eventually(lambda said=f"{child} {word}": said in gate.lrange("helped", 0, -1))
-        eventually(lambda: written.log.read_text().count("finished=1 dropped=0 left=0") == 2)
+        eventually(lambda: written.log.read_text().count("finished=1 handed_over=0 dropped=0 left=0") == 2)
     assert 2 == len(children) == len(prefixes)
 
 

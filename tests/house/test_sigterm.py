@@ -80,7 +80,7 @@ def test_what_was_taken_is_finished_and_then_the_signal_ends_the_process(tmp_pat
         assert ["one", "two"] == [one.line(), one.line()]
         assert -signal.SIGTERM == one.ending()
         assert "calls at shutdown" in one.err
-        assert "finished=3 dropped=0 left=0" in one.err
+        assert "finished=3 handed_over=0 dropped=0 left=0" in one.err
 
 
 def test_a_second_signal_does_not_wait(tmp_path):
@@ -101,7 +101,7 @@ def test_the_grace_bounds_it(tmp_path):
         one.terminate()
 
         assert -signal.SIGTERM == one.ending()
-        assert "finished=0 dropped=0 left=3" in one.err
+        assert "finished=0 handed_over=0 dropped=0 left=3" in one.err
 
 
 def test_an_earlier_handler_has_its_turn_in_the_main_thread_when_all_is_ended(tmp_path):
