@@ -128,7 +128,7 @@ def test_where_no_thread_can_be_had_nothing_is_delayed(monkeypatch):
     assert Drained() == pool.close(5)
 
 
-@pytest.mark.parametrize("seed", [random.randrange(10**9) for _ in range(5)])
+@pytest.mark.parametrize("seed", [random.randrange(10**9) for _ in range(5)], ids=range(5))
 def test_nothing_that_was_delayed_is_lost_or_doubled_in_a_storm(seed):
     """Senders, delays and a full pool at once, and an end in the middle of it."""
     chance = random.Random(seed)
