@@ -129,7 +129,7 @@ def test_whatever_strikes_and_wherever_every_item_is_answered_for_once(make, los
     sent = 0
     for struck in range(60):
         while pool.statistics().workers < 2 or sent % 7 != chance.randrange(7):
-            assert pool.try_send(sent)
+            assert pool.try_send(sent) or pool.send(sent, 5)  # the first starts workers, the second waits for them
             sent += 1
         target, before = chance.choice(pool.threads.workers), len(stopped)
         inject(target)

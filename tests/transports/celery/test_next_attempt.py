@@ -62,6 +62,8 @@ def test_the_next_attempt_comes_to_the_queue_of_the_first(shop):
             assert f"side {number}" == sent.result(timeout=30)
 
 
+@pytest.mark.rabbitmq
+@pytest.mark.parametrize("shop", ["rabbitmq"], indirect=True)
 def test_a_durable_call_whose_next_attempt_cannot_be_published_goes_back_to_the_broker(shop):
     """Its attempt is repeated, and the one after it is published again: nothing is lost."""
     with shop.worker("threads", concurrency=1):
