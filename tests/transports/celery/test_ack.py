@@ -144,8 +144,9 @@ def test_a_killed_worker_costs_the_ephemeral_call_and_not_the_durable_one(shop, 
         _started(shop, "ephemeral")
         worker.kill()
 
-    _go(shop, "durable")
     with shop.worker(pool):
+        _started(shop, "durable")  # a go before that might go to the dead one's connection
+        _go(shop, "durable")
         assert "durable" == durable.result(timeout=30)
         # Sent last, run last: by now the ephemeral one would have started again.
         _go(shop, "later")
@@ -161,8 +162,9 @@ def test_a_killed_solo_worker_does_not_cost_the_durable_call(shop):
         _started(shop, "durable")
         worker.kill()
 
-    _go(shop, "durable")
     with shop.worker("solo"):
+        _started(shop, "durable")
+        _go(shop, "durable")
         assert "durable" == durable.result(timeout=30)
 
     assert "2" == shop.gate.get("runs:durable")

@@ -194,8 +194,9 @@ def test_a_killed_worker_costs_a_lease_and_no_call(open_shop, pool):
         handle = shop.task("hold").delay("left")
         assert shop.redis.blpop(["started:left"], timeout=20)
         worker.kill()
-    shop.redis.rpush("go:left", "now")
     with shop.worker(pool):
+        assert shop.redis.blpop(["started:left"], timeout=20)
+        shop.redis.rpush("go:left", "now")  # earlier, it might go to the dead one's connection
         assert "left" == handle.result(timeout=30)
     assert 2 == shop.runs("left")
 
