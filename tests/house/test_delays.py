@@ -14,6 +14,7 @@ import pytest
 import dispatch
 from dispatch.pool import Drained
 from dispatch.testing import clock
+from house.policies import ON_CALLERS_LOOP
 from servers.patience import eventually
 
 TIGHT = """
@@ -26,14 +27,6 @@ rules: []
 otherwise: {{route_to: fast, fallback: [{fallback}]}}
 """
 ALONE = TIGHT.replace(", fallback: [{fallback}]", "")
-ON_CALLERS_LOOP = """
-version: 1
-destinations:
-  fast: {transport: local, runner: asyncio, loop: caller}
-defaults: {durability: ephemeral}
-rules: []
-otherwise: {route_to: fast}
-"""
 
 
 def tight(on_full="block", on_shutdown="finish"):

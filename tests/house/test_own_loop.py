@@ -126,6 +126,26 @@ async def plain_delay() -> str:
     return "accepted"
 
 
+@dispatch.task
+async def wait_for_later(number: int) -> int:
+    """For calls that only wait once the loop is full of those who wait for them."""
+    handles = [leaf.apply_async((each,), countdown=0.01) for each in range(number)]
+    return sum(await dispatch.gather(handles))
+
+
+@dispatch.task(retry=dispatch.Retry(attempts=3, backoff="10ms", jitter=False))
+async def at_the_third_attempt(number: int, failures: list) -> int:
+    if len(failures) < 2:
+        failures.append(number)
+        raise LookupError("not yet")
+    return number
+
+
+@dispatch.task
+async def wait_for_attempts(number: int) -> int:
+    return sum([await at_the_third_attempt.delay(each, []) for each in range(number)])
+
+
 # ---- waiting for what has not started
 
 
@@ -138,6 +158,8 @@ async def plain_delay() -> str:
         (fork_by_asyncio, 50, 1225),
         (in_order_of_their_ends, 50, 1225),
         (nested, 10, 135),
+        (wait_for_later, 20, 190),
+        (wait_for_attempts, 5, 10),
     ],
 )
 def test_a_coroutine_may_wait_for_calls_of_its_own_full_loop(place, loop, task, argument, result):

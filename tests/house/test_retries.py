@@ -16,17 +16,10 @@ import dispatch
 from dispatch import testing
 from dispatch.pool import Drained
 from dispatch.testing import clock
+from house.policies import ON_CALLERS_LOOP
 from servers.patience import eventually
 from telemetry.handmade import Spans, provider_in_place
 
-ON_CALLERS_LOOP = """
-version: 1
-destinations:
-  fast: {transport: local, runner: asyncio, loop: caller}
-defaults: {durability: ephemeral}
-rules: []
-otherwise: {route_to: fast}
-"""
 ALONE = """
 version: 1
 destinations:

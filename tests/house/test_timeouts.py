@@ -15,6 +15,7 @@ from dispatch import testing
 from dispatch.pool import Drained
 from dispatch.testing import clock
 from dispatch.transports.local import _timeouts
+from house.policies import ON_CALLERS_LOOP
 from servers.patience import eventually
 from telemetry.handmade import Spans, provider_in_place
 
@@ -28,14 +29,6 @@ rules: []
 otherwise: {route_to: fast, fallback: [spare]}
 """
 ONE = TWO.replace("workers: 2", "workers: 1").replace(", fallback: [spare]", "")
-ON_CALLERS_LOOP = """
-version: 1
-destinations:
-  fast: {transport: local, runner: asyncio, loop: caller}
-defaults: {durability: ephemeral}
-rules: []
-otherwise: {route_to: fast}
-"""
 
 
 class Gate:

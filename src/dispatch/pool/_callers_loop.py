@@ -213,17 +213,19 @@ class CallersLoop(Generic[T]):
         lane, item = delayed
         lane.waiting.append(item)
         try:
-            lane.loop.call_soon_threadsafe(self._come_round, lane)
+            lane.loop.call_soon_threadsafe(self._come_round, lane, item)
         except RuntimeError:  # the loop is closed
             with suppress(ValueError):  # somebody else was here first, and told the item
                 lane.waiting.remove(item)
                 self._lost(item)
 
-    def _come_round(self, lane: Lane[T]) -> None:
+    def _come_round(self, lane: Lane[T], item: T) -> None:
         """In the lane's loop."""
         if len(lane.running) < self.limit:
             with suppress(IndexError):  # `close` dropped it, in another thread
                 self._run(lane, lane.waiting.popleft())
+        else:
+            lane.loans.came(item, lane.running)
 
     def _holding(self) -> tuple[Lane[T], T] | None:
         """Whose slot the running coroutine has, of this pool, and on which lane."""
@@ -280,7 +282,7 @@ class CallersLoop(Generic[T]):
 
     def _new_lane(self, loop: asyncio.AbstractEventLoop) -> Lane[T]:
         self._forget_closed()
-        return self._lanes.setdefault(loop, Lane(loop, self._start_ahead))
+        return self._lanes.setdefault(loop, Lane(loop, self._start_ahead, self._wanted))
 
     def _forget_closed(self) -> None:
         """A loop that was closed runs nothing any more; whoever still waits for it is told."""

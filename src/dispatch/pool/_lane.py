@@ -17,10 +17,15 @@ T = TypeVar("T")
 class Lane(Generic[T]):
     """One loop's. Used in that loop's thread alone, but for `held` and `take_waiting`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, start_ahead: Callable[[Lane[T], T], bool]) -> None:
-        """`start_ahead` starts an item out of its turn; false when it does not wait any more."""
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        start_ahead: Callable[[Lane[T], T], bool],
+        wanted: Callable[[T], bool],
+    ) -> None:
+        """`start_ahead` starts an item out of its turn; false when it does not wait, any more or yet."""
         self.loop = loop
-        self.loans = Loans[T](partial(start_ahead, self))
+        self.loans = Loans[T](partial(start_ahead, self), wanted)
         self.lent = self.loans.lent
         self.waiting: deque[T] = deque()
         self.running: dict[T, asyncio.Task[None]] = {}

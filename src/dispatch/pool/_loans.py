@@ -3,12 +3,13 @@
 With every slot taken by somebody who waits for an item behind it, nobody would be left to run one. So the item that is
 waited for is started at once, out of its turn; the waiter does nothing meanwhile, and no more than `limit` are at work.
 A slot is lent once at a time: of many items that its holder waits for, the next starts when the one before has ended.
+What is delayed, or is to run again, has the slot when its time has come.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextvars import ContextVar
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -19,15 +20,24 @@ T = TypeVar("T")
 _DEEPEST = 32
 """Loans of loans; beyond, a coroutine waits like anybody else."""
 
+_FEW = 64
+"""Items that have ended are not worth looking for among so few."""
+
 
 class Loans(Generic[T]):
     """Who runs in whose slot, on one loop, in whose thread all of this is called."""
 
-    def __init__(self, start: Callable[[T], bool]) -> None:
-        """`start` starts an item out of its turn; false when it does not wait any more."""
+    def __init__(self, start: Callable[[T], bool], wanted: Callable[[T], bool]) -> None:
+        """`start` starts an item out of its turn; false when it does not wait, any more or yet. `wanted` says whether
+        anything is still to come of an item.
+        """
         self.lent: dict[T, T] = {}
         """The lender of each item that runs in a slot which is not its own."""
+        self._later: dict[T, T] = {}
+        """Who is to lend to an item that does not wait yet; it may have ended meanwhile, as may the item."""
         self._start = start
+        self._is_wanted = wanted
+        self._many = _FEW
         self._wanted: dict[T, deque[T]] = {}
         """What else each lender waits for; an entry for each of them while it lends."""
 
@@ -51,8 +61,16 @@ class Loans(Generic[T]):
         """To be told of each item that ends while anything is lent."""
         self._wanted.pop(item, None)
         lender = self.lent.pop(item, None)
+        if lender is not None and self._is_wanted(item):
+            self._postpone(lender, item)  # it is to run again
         if lender in self._wanted:
             self._go_on(lender)
+
+    def came(self, item: T, runs: Container[T]) -> None:
+        """The time of `item` has come, and it waits; `runs` are those that hold a slot."""
+        lender = self._later.pop(item, None)
+        if lender is not None and lender in runs:
+            self.ask(lender, item)
 
     def _go_on(self, lender: T) -> None:
         wanted = self._wanted[lender]
@@ -62,7 +80,15 @@ class Loans(Generic[T]):
             if self._start(item):
                 return
             del self.lent[item]
+            if self._is_wanted(item):
+                self._postpone(lender, item)
         del self._wanted[lender]
+
+    def _postpone(self, lender: T, item: T) -> None:
+        self._later[item] = lender
+        if len(self._later) > self._many:
+            self._later = {each: its for each, its in self._later.items() if self._is_wanted(each)}
+            self._many = max(_FEW, 2 * len(self._later))
 
 
 class Lending(Protocol):

@@ -69,7 +69,9 @@ class LoopPool(Generic[T]):
         )
         self._waiting: deque[T] = deque()
         self._running: dict[T, asyncio.Task[None]] = {}
-        self._loans = Loans(self._start_ahead)
+        self._admitted: deque[T] = deque()
+        """Those that were delayed, and that somebody may have promised his slot."""
+        self._loans = Loans(self._start_ahead, self._wanted)
         self._starting = 0
         self._coming_round = False
         self._thread: LoopThread | None = None
@@ -187,6 +189,7 @@ class LoopPool(Generic[T]):
     def _admit(self, item: T) -> None:
         """Take an item whose time has come. It was let in long ago: nobody asks for room."""
         with self._changed:
+            self._admitted.append(item)
             self._take(item)
 
     # ---- under `_changed`
@@ -232,11 +235,13 @@ class LoopPool(Generic[T]):
         while True:
             with self._changed:
                 if not self._waiting or len(self._running) >= self.limit:
-                    return
+                    break
                 item = self._waiting.popleft()
                 self._starting = 1
             self._begin(loop, item)
             del item  # a waiting loop must not keep the last item's arguments alive
+        while self._admitted:
+            self._loans.came(self._admitted.popleft(), self._running)
 
     def _start_ahead(self, item: T) -> bool:
         """Start an item out of its turn; false when it does not wait any more."""

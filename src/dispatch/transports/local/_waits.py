@@ -48,15 +48,8 @@ class Here:
         await on_a_thread(self.wait)
 
 
-class InPlace:
+class InPlace(Here):
     """Nobody took the call, and the caller is a worker of the pool, which might wait for itself: it runs here."""
-
-    def __init__(self, functions: Threads, call: Call) -> None:
-        self._functions = functions
-        self._call = call
-
-    def wait(self) -> None:
-        self._functions.run_inline(self._call)
 
     async def wait_async(self) -> None:
         self.wait()

@@ -128,7 +128,10 @@ class DispatchRequest(Request):  # type: ignore[misc]
             super().on_timeout(soft, timeout)
             spec = registry.get(self._type)
             if spec is not None and not soft and not state.should_terminate:
-                claims_of(self._app).bury(self._context, Failure(timed_out(spec)))
+                own = spec.timeout_ns is not None  # else the limit is Celery's, from its settings or the message
+                claims_of(self._app).bury(
+                    self._context, Failure(timed_out(spec) if own else TimeLimitExceeded(timeout))
+                )
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:  # noqa: FBT001 - Celery's signature
         """As Celery; and the ledger hears of it, or it would bring the call again."""
