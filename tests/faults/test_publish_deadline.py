@@ -115,7 +115,9 @@ def test_a_broker_that_stops_in_the_middle_is_answered_for_truthfully(server):
         with frozen(server.pid):
             # The signal takes a moment to reach every thread of the server.
             first = next(filter(None, iter(book.brew, "")))
-            assert ["unknown", "refused", "refused"] == [first, book.brew(), book.brew()]
+            assert ["unknown", "refused"] == [first, book.brew()]
+            # By now the broker was pinged in vain, or is being pinged.
+            assert book.brew() in ("refused", "breaker_open")
         eventually(lambda: book.brew() is None)
         assert [None] * 5 == [book.brew() for _ in range(5)]
 
