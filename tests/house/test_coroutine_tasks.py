@@ -16,6 +16,7 @@ from opentelemetry import trace
 
 import dispatch
 from dispatch.pool import Drained
+from dispatch.testing import clock
 from telemetry.handmade import Spans, provider_in_place
 
 PLACE = """
@@ -510,12 +511,13 @@ def test_a_call_that_waited_longer_than_its_expires_does_not_run(dispatcher, set
     dispatcher(policy(f"{settings}, workers: 1, capacity: 5"))
 
     async def main():
-        held, late = hold.delay(gate), identity.apply_async((2,), expires=0.001)
-        await asyncio.sleep(0.01)
-        gates[gate].open.set()
-        with pytest.raises(dispatch.CallExpired):
-            await late
-        await held
+        with clock() as time:
+            held, late = hold.delay(gate), identity.apply_async((2,), expires=60)
+            time.advance("61s")
+            gates[gate].open.set()
+            with pytest.raises(dispatch.CallExpired):
+                await late
+            await held
 
     asyncio.run(main())
 
