@@ -195,13 +195,22 @@ def recommended(app: Any) -> dict[str, Any]:
 
 
 def dead_letters(settings: Settings) -> list[DeadLetters]:
-    """Every place where durable calls that failed for good are kept.
+    """Every place where durable calls that failed for good are kept: this machine's disk, and the broker.
 
-    Raises `NotConfigured` where no broker is configured, or one that keeps none.
+    Raises `NotConfigured` where there is neither, or a broker that keeps none.
     """
-    from dispatch.transports.celery.dead import dead_letters as on_broker  # noqa: PLC0415 - see the module's first line
+    places: list[DeadLetters] = []
+    if settings.application is not None:
+        from dispatch.spool import Spool  # noqa: PLC0415 - see `_spool`
+        from dispatch.transports.spool import LettersInSpool  # noqa: PLC0415 - see `_spool`
 
-    return [on_broker(CelerySide(settings).app())]
+        places.append(LettersInSpool(Spool(settings.application, folder=settings.spool_dir)))
+    celery = CelerySide(settings)
+    if celery.configured or not places:
+        from dispatch.transports.celery.dead import dead_letters as on_broker  # noqa: PLC0415 - see the module's first
+
+        places.append(on_broker(celery.app()))
+    return places
 
 
 def hook_worker(source: Callable[[], AppSource], *, at_end: Callable[[], object]) -> None:

@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from dispatch.cli import main
+from dispatch.spool import Entry as SpoolEntry
+from dispatch.spool import Spool, Verdict
 from dispatch.transports.celery import build_app
 from dispatch.transports.celery._registration import withdraw_from
 from dispatch.transports.celery.dead import dead_letters
@@ -187,3 +189,50 @@ def test_a_broker_that_is_away_is_a_finding_and_no_traceback(monkeypatch, closed
     refused = CliRunner().invoke(main, ["dead", "ls"])
 
     assert (1, True) == (refused.exit_code, "Redis cannot be asked" in refused.output)
+
+
+# On this machine's disk ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spool(tmp_path, monkeypatch):
+    """With one dead call and one that waits; and no broker is configured."""
+    monkeypatch.setenv("DISPATCH_APPLICATION", "kitchen")
+    monkeypatch.setenv("DISPATCH_SPOOL_DIR", str(tmp_path / "state"))
+    opened = Spool("kitchen", folder=tmp_path / "state")
+    for call_id in ("lost", "waits"):
+        opened.add(SpoolEntry(id=call_id, broker="fast", task="shop.charge", arguments=b"secret", trace="0af7"))
+    (row, _) = opened.take("fast", "me", count=2, lease=60)
+    opened.settle("me", [(Verdict(row.id, "never", "LookupError: no order 7", "Traceback …\n  in charge"), 0)])
+    yield opened
+    opened.close()
+
+
+def on_disk(*arguments):
+    return CliRunner().invoke(main, ["dead", *arguments])
+
+
+def test_dead_calls_on_disk_are_among_them(spool):
+    """Also where there is no broker; those that wait are none."""
+    (letter,) = json.loads(on_disk("ls", "--json").output)
+
+    assert ("lost", "spool", "fast", "0af7") == (letter["id"], letter["place"], letter["queue"], letter["trace_id"])
+    assert "in charge" in on_disk("show", "lost").output
+    assert 2 == on_disk("show", "waits").exit_code
+
+
+def test_a_dead_call_on_disk_is_sent_again_or_dropped(spool):
+    """And nobody drops a live one by that name."""
+    assert "waits" in on_disk("drop", "waits").output
+    assert "leased" == spool.state("waits")
+
+    assert {"lost": "sent"} == json.loads(on_disk("retry", "lost", "--json").output)
+    assert "waiting" == spool.state("lost")
+    assert "no dead letters\n" == on_disk("ls").output
+
+
+def test_both_places_are_one_list(asked, ledger, spool):
+    """The broker's and the disk's, each by its name."""
+    bury(ledger, "first")
+
+    assert {"redis", "spool"} == {letter["place"] for letter in json.loads(asked("ls", "--json").output)}

@@ -3,7 +3,8 @@
 Knows nothing of Celery, and does not import it.
 """
 
+from dispatch.transports.spool._letters import LettersInSpool as LettersInSpool
 from dispatch.transports.spool._run_here import RunHere as RunHere
 from dispatch.transports.spool.destination import SpoolDestination as SpoolDestination
 
-__all__ = ["RunHere", "SpoolDestination"]
+__all__ = ["LettersInSpool", "RunHere", "SpoolDestination"]
