@@ -52,6 +52,6 @@ def age(server, shop):
     """RabbitMQ 3.10 killed within two seconds of a quorum queue's birth never finds a leader for it again."""
     if server.url.startswith("amqp"):
         shop.publisher.warm()
-        eventually(lambda: shop.publisher.proof(shop.project.name), within=30)
+        eventually(lambda: shop.publisher.proof(shop.project.name, "kept"), within=30)
         server.stop()
         server.start()

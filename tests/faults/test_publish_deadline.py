@@ -148,7 +148,7 @@ def age(server, caller):
     """RabbitMQ 3.10 killed within two seconds of a quorum queue's birth never finds a leader for it again."""
     if server.url.startswith("amqp"):
         caller.broker.warm()
-        eventually(lambda: caller.publisher.proof("tea"))
+        eventually(lambda: caller.publisher.proof("tea", "kept"))
         server.stop()
         server.start()
         eventually(lambda: caller.brew("is it back?") is None)

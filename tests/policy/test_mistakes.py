@@ -134,7 +134,7 @@ TABLE = [
         "only with `runner: process`",
     ),
     (celery("breaker: {«failurs»: 5}"), "unknown-key", "Did you mean `failures`?"),
-    (celery("«require»: fsync"), "not-available", "the broker's own settings"),
+    (celery("require: «power»"), "bad-value", "fsync"),
     # What a spool's calls are handed to.
     (spool("forward_to: «fast»"), "wrong-way-out", "Of transport celery are: queue."),
     (spool("run: «queue»"), "wrong-way-out", "Of transport local are: fast."),

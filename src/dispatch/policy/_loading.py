@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from dispatch.errors import PolicyError, Problem
 from dispatch.policy._composer import compose
 from dispatch.policy._grammar import PolicyFile
-from dispatch.policy._later import not_yet
 from dispatch.policy._mistake import choose
 from dispatch.policy._node import Broken, Mapping, Spot, plain
 from dispatch.policy._overlay import overlay
@@ -80,7 +79,6 @@ def _root(text: str, name: str, problems: list[Problem]) -> Mapping | None:
 
 def _checked(root: Mapping, problems: list[Problem]) -> PolicyFile | None:
     problems += references(root)
-    problems += not_yet(root)
     try:
         return PolicyFile.model_validate(plain(root))
     except ValidationError as error:

@@ -12,7 +12,6 @@ from pydantic_core import ErrorDetails
 from dispatch.errors import Problem
 from dispatch.policy._destinations import BY_TRANSPORT, Breaker
 from dispatch.policy._grammar import Defaults, Otherwise, PolicyFile, RuleSettings, TaskSettings
-from dispatch.policy._later import available
 from dispatch.policy._match import Match
 from dispatch.policy._mistake import Mistake, choose
 from dispatch.policy._node import Broken, Listing, Mapping, Node, Spot, Text
@@ -124,7 +123,6 @@ def _unknown_key(key: str, path: tuple[str | int, ...], container: Mapping | Non
     model = _model(path, container)
     known = model.known_keys()
     if path[:1] == ("destinations",) and len(path) == 2:
-        known = available(_transport(container), known)
         owners = [name for name, other in BY_TRANSPORT.items() if key in other.known_keys() and other is not model]
         if owners:
             return Mistake(

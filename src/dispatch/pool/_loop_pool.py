@@ -69,8 +69,7 @@ class LoopPool(Generic[T]):
         )
         self._waiting: deque[T] = deque()
         self._running: dict[T, asyncio.Task[None]] = {}
-        self._admitted: deque[T] = deque()
-        """Those that were delayed, and that somebody may have promised his slot."""
+        self._admitted: deque[T] = deque()  # were delayed, and somebody may have promised them his slot
         self._loans = Loans(self._start_ahead, self._wanted)
         self._starting = 0
         self._coming_round = False

@@ -307,4 +307,4 @@ def test_warming_opens_the_connection_before_the_first_call(caller):
     """`configure()` warms: the broker is asked what it keeps, in the background."""
     caller.broker.warm()
 
-    assert eventually(lambda: caller.publisher.proof(caller.queue)).kept
+    assert eventually(lambda: caller.publisher.proof(caller.queue, "kept")).kept

@@ -77,7 +77,7 @@ def message(**options):
     caller = Caller("memory://")
     call = caller.call("blue", **options)
     return message_of(
-        call, encode(call.args, call.kwargs), app=caller.app, queue="tea", asserted=False, expires_ns=None, headers={}
+        call, encode(call.args, call.kwargs), app=caller.app, queue="tea", need="kept", expires_ns=None, headers={}
     )
 
 
@@ -271,7 +271,7 @@ def answers_over(line, caller, queues):
     for queue in queues:
         call = caller.call("blue")
         body = encode(call.args, call.kwargs)
-        line.post(message_of(call, body, app=caller.app, queue=queue, asserted=True, expires_ns=None, headers={}))
+        line.post(message_of(call, body, app=caller.app, queue=queue, need="nothing", expires_ns=None, headers={}))
     return [answer.verdict for answer in line.exchange()]
 
 

@@ -31,7 +31,7 @@ def forgetful_redis():
 @pytest.mark.parametrize("policy", ["noeviction", "volatile-lru", "volatile-ttl"])
 def test_a_redis_that_writes_its_file_and_evicts_no_queue_is_verified(policy):
     """Queues have no expiry, so the volatile policies leave them alone."""
-    assert of_redis(SAFE | {"maxmemory_policy": policy}) is KEPT
+    assert of_redis(SAFE | {"maxmemory_policy": policy}).kept
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,41 @@ def test_what_a_redis_lacks_is_named_with_its_cure(lacking, cure):
     assert not proof.kept
     assert cure in proof.cure
     assert "asserted" in proof.cure
+
+
+@pytest.mark.parametrize(
+    ("said", "need", "why"),
+    [
+        ({}, "kept", None),
+        ({"appendfsync": "everysec"}, "kept", None),
+        ({"appendfsync": "everysec"}, "synced", "answers before it has synced"),
+        ({"appendfsync": "no"}, "synced", "appendfsync no"),
+        ({}, "synced", "CONFIG GET is not allowed"),
+        ({"appendfsync": "always"}, "synced", None),
+    ],
+)
+def test_the_loss_of_power_is_asked_about_where_it_matters(said, need, why):
+    """A server that does not say when it syncs is not believed to."""
+    missing = of_redis(SAFE | said).missing(need)
+
+    assert why is None if missing is None else why in missing
+    assert (missing is None) == (why is None)
+
+
+def test_with_require_fsync_a_redis_has_to_sync_each_write(private_redis):
+    """The cure is in the refusal; once it is done, the broker is asked again with its next connection."""
+    with (
+        calling(private_redis.url, queue="tea", require="fsync") as caller,
+        redis.Redis(port=private_redis.port) as client,
+    ):
+        client.config_set("appendfsync", "everysec")
+        passed = caller.brew("blue", durability="durable")
+        assert ("not_durable", True) == (passed.why, "appendfsync always" in passed.detail)
+        assert caller.brew("blue") is None
+
+        client.config_set("appendfsync", "always")
+        client.client_kill_filter(_type="normal", skipme=True)
+        assert eventually(lambda: caller.brew("green", durability="durable") is None)
 
 
 def test_a_verified_broker_takes_durable_calls(redis_url):
@@ -151,7 +186,7 @@ def test_a_quorum_queue_that_the_server_agrees_to_is_verified(rabbitmq_url, queu
     """Declared as the app describes it, before the first message."""
     with calling(rabbitmq_url, conf=QUORUM, queue=queue_name) as caller:
         caller.broker.warm()
-        assert eventually(lambda: caller.publisher.proof(queue_name)) is KEPT
+        assert eventually(lambda: caller.publisher.proof(queue_name, "kept")) is KEPT
         assert caller.brew("blue", durability="durable") is None
     delete(rabbitmq_url, queue_name)
 

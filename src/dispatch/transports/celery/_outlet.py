@@ -66,8 +66,7 @@ class CeleryOutlet:
         tickets: list[Ticket] = []
         for row in rows:
             try:
-                needs_proof = not self._destination.asserted
-                message = opened(row.arguments, row.headers, app=way.app, needs_proof=needs_proof)
+                message = opened(row.arguments, row.headers, app=way.app, need=self._destination.need)
             except Exception as error:  # noqa: BLE001 - whatever it is, it will be so the next time
                 yield Verdict(row.id, "never", f"it is no message for Celery: {type(error).__name__}: {error}")
             else:

@@ -20,7 +20,7 @@ from dispatch.transports._destination import HandOver
 from dispatch.transports._statistics import DestinationStatistics
 from dispatch.transports.celery._brokers import Broker, Way
 from dispatch.transports.celery.ledger import Terms
-from dispatch.transports.celery.publishing import Body, Limits, Message, Ticket, check, encode, message_of
+from dispatch.transports.celery.publishing import Body, Limits, Message, Need, Ticket, check, encode, message_of
 
 _PUBLISH_NS = 500_000
 _PICKUP_NS = 1_500_000
@@ -40,7 +40,10 @@ class CeleryDestination:
         self.name = name
         self.max_payload = settings.max_payload
         self.broker = broker
-        self.asserted = settings.durability == "asserted"
+        self.need: Need = (
+            "nothing" if settings.durability == "asserted" else "kept" if settings.require is None else "synced"
+        )
+        """Of its broker, by a durable call."""
         self.patience = settings.publish_deadline_ns / 1e9
         """Seconds that a caller waits for the broker."""
         self.unanswered: WeakKeyDictionary[Call, Ticket] = WeakKeyDictionary()
@@ -72,12 +75,13 @@ class CeleryDestination:
 
     def forgets(self, way: Way) -> PassedOver | None:
         """Why the broker is not known to keep what is durable; `None` also before it was asked."""
-        if self.asserted:
+        if self.need == "nothing":
             return None
-        proof = way.publisher.proof(self._queue(way))
-        if proof is None or proof.kept:
+        proof = way.publisher.proof(self._queue(way), self.need)
+        missing = None if proof is None else proof.missing(self.need)
+        if missing is None:
             return None
-        return self._not_durable(f"{proof.why}. To mend it: {proof.cure}")
+        return self._not_durable(missing)
 
     def predicted_start_ns(self) -> int:
         return self._publish_ns + _PICKUP_NS
@@ -168,7 +172,7 @@ class CeleryDestination:
             body,
             app=way.app,
             queue=self._queue(way),
-            asserted=self.asserted,
+            need=self.need,
             expires_ns=min((each for each in said if each is not None), default=None),
             headers=headers,
             terms=None if way.sweeper is None else self._terms,

@@ -15,6 +15,7 @@ from dispatch.transports.celery.publishing._message import Message as Message
 from dispatch.transports.celery.publishing._message import message_of as message_of
 from dispatch.transports.celery.publishing._parcel import opened as opened
 from dispatch.transports.celery.publishing._parcel import sealed as sealed
+from dispatch.transports.celery.publishing._proof import Need as Need
 from dispatch.transports.celery.publishing._publisher import Publisher as Publisher
 from dispatch.transports.celery.publishing._ticket import Ticket as Ticket
 
@@ -25,6 +26,7 @@ __all__ = [
     "Body",
     "Limits",
     "Message",
+    "Need",
     "Publisher",
     "Ticket",
     "Uncarried",

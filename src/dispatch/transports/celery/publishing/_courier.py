@@ -139,10 +139,11 @@ class Courier:
     def _posted(self, line: Line, ticket: Ticket) -> bool:
         """Whether the message is in the next exchange; else its ticket is answered."""
         message = ticket.message
-        if message.needs_proof:
+        if message.needs != "nothing":
             proof = self.proofs[message.queue] if message.queue is not None else NO_QUEUE
-            if not proof.kept:
-                ticket.settle(Answer("not_durable", f"{proof.why}. To mend it: {proof.cure}"))
+            missing = proof.missing(message.needs)
+            if missing is not None:
+                ticket.settle(Answer("not_durable", missing))
                 return False
         if not ticket.take():
             return False

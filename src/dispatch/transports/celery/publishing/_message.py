@@ -21,6 +21,7 @@ from dispatch.transports.celery._retry_header import RETRY_HEADER, pack
 from dispatch.transports.celery.ledger import NO_STAMP, STAMP_HEADER, Terms
 from dispatch.transports.celery.publishing._encoding import Body
 from dispatch.transports.celery.publishing._producer import Producer
+from dispatch.transports.celery.publishing._proof import Need
 
 _UNSHOWN = {"argsrepr": "", "kwargsrepr": ""}
 """Celery would otherwise print the arguments into every message, which costs more than encoding them."""
@@ -38,8 +39,8 @@ class Message(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     id: str
     queue: str | None
     """Of those that the app describes; `None` for a message that names an exchange, or describes a queue itself."""
-    needs_proof: bool
-    """A durable call whose destination is not `asserted`: only a broker that was asked may have it."""
+    needs: Need
+    """Of its broker, which has to be asked first."""
     body: Body
     headers: dict[str, Any]
     """Laid over Celery's own."""
@@ -121,7 +122,7 @@ def message_of(
     *,
     app: Celery,
     queue: str,
-    asserted: bool,
+    need: Need,
     expires_ns: int | None,
     headers: dict[str, str],
     terms: Terms | None = None,
@@ -140,7 +141,7 @@ def message_of(
         task=call.spec.name,
         id=call.id,
         queue=_queue_of(app, celery, queue),
-        needs_proof=durable and not asserted,
+        needs=need if durable else "nothing",
         body=body,
         headers={
             **((options.headers or {}) if options is not None else {}),

@@ -16,6 +16,7 @@ from dispatch.transports.celery._broker_kind import messaging_system
 from dispatch.transports.celery.ledger import Terms
 from dispatch.transports.celery.publishing._encoding import Body, check
 from dispatch.transports.celery.publishing._message import Message
+from dispatch.transports.celery.publishing._proof import Need
 
 _JSON = "application/json"
 _KEPT = ("task", "id", "queue", "headers", "lineage", "options", "durability")
@@ -37,7 +38,7 @@ def sealed(message: Message) -> Parcel:
     return Parcel(arguments=str(message.body.text).encode(), headers={"celery": text, "due": due})
 
 
-def opened(arguments: bytes, headers: dict[str, Any], *, app: Celery, needs_proof: bool) -> Message:
+def opened(arguments: bytes, headers: dict[str, Any], *, app: Celery, need: Need) -> Message:
     """The message that was sealed. Raises whatever reading it raises, should it be another's."""
     text = arguments.decode()
     args, kwargs, embed = _loads(text, _JSON, "utf-8")
@@ -50,7 +51,7 @@ def opened(arguments: bytes, headers: dict[str, Any], *, app: Celery, needs_proo
     return Message(
         **kept,
         body=body,
-        needs_proof=needs_proof,
+        needs=need,
         delay_ns=max(0, headers["due"] - wall()),
         terms=Terms(**terms) if has_ledger else None,
         context=None,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 _ASSERT = "or say `durability: asserted` in the policy, on your own word"
+
+
+Need: TypeAlias = Literal["nothing", "kept", "synced"]
+"""What a call asks of the broker: nothing, to survive the death of its process, or the loss of power as well."""
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -16,13 +20,26 @@ class Proof(msgspec.Struct, frozen=True):
     kept: bool
     why: str = ""
     cure: str = ""
+    unsynced: str = ""
+    """Why what it accepts may not survive the loss of power; empty: it does."""
+
+    def missing(self, need: Need) -> str | None:
+        """What a call with this need cannot have here, with the cure; `None`: it has all that it needs."""
+        if need != "nothing" and not self.kept:
+            return f"{self.why}. To mend it: {self.cure}"
+        return f"{self.unsynced}. To mend it: {_SYNC}" if need == "synced" and self.unsynced else None
 
 
 KEPT = Proof(kept=True)
 
+_SYNC = "set `appendfsync always`, or leave `require: fsync` out of the policy"
+
 
 def of_redis(facts: Mapping[str, str]) -> Proof:
-    """From the server's INFO: an append-only file that is being written, and no eviction of queues."""
+    """From the server's INFO: an append-only file that is being written, and no eviction of queues.
+
+    `appendfsync` beside it, where the server says it.
+    """
     if facts.get("aof_enabled") != "1":
         return _lacking("Redis has no append-only file", "set `appendonly yes`")
     if facts.get("aof_last_write_status") != "ok":
@@ -32,11 +49,22 @@ def of_redis(facts: Mapping[str, str]) -> Proof:
         return _lacking(
             f"Redis may evict whole queues (maxmemory-policy {policy})", "set `maxmemory-policy noeviction`"
         )
-    return KEPT
+    return msgspec.structs.replace(KEPT, unsynced=_unsynced(facts.get("appendfsync")))
+
+
+def _unsynced(appendfsync: str | None) -> str:
+    if appendfsync == "always":
+        return ""
+    if appendfsync is None:
+        return "Redis does not say when it syncs its append-only file (CONFIG GET is not allowed)"
+    return f"Redis answers before it has synced its append-only file (appendfsync {appendfsync})"
 
 
 def of_queue(queue: Any) -> Proof:
-    """Of a queue of kombu's that RabbitMQ has just agreed to hold as it is described."""
+    """Of a queue of kombu's that RabbitMQ has just agreed to hold as it is described.
+
+    A quorum queue confirms what a majority of its members has synced (RabbitMQ, "Quorum Queues", data safety).
+    """
     if queue.durable and (queue.queue_arguments or {}).get("x-queue-type") == "quorum":
         return KEPT
     return _lacking(

@@ -18,7 +18,7 @@ from dispatch.transports.celery.publishing._breaker import Breaker, Limits
 from dispatch.transports.celery.publishing._courier import Courier
 from dispatch.transports.celery.publishing._line import Connect
 from dispatch.transports.celery.publishing._message import Message
-from dispatch.transports.celery.publishing._proof import Proof
+from dispatch.transports.celery.publishing._proof import Need, Proof
 from dispatch.transports.celery.publishing._ticket import Ticket
 
 Errand: TypeAlias = Ticket | Callable[[Courier], Answer | None]
@@ -65,14 +65,14 @@ class Publisher:
         """Have a connection opened and the broker asked, in the background. Twice is once."""
         self._crew().man()
 
-    def proof(self, queue: str) -> Proof | None:
+    def proof(self, queue: str, need: Need) -> Proof | None:
         """What the broker was last found to keep; `None` before it was asked. Answers at once.
 
         Where it was found wanting, it is asked again now and then, in the background.
         """
         crew = self._crew()
         proof = crew.courier.proofs.get(queue)
-        if proof is not None and not proof.kept and monotonic() - crew.considered > _RECONSIDER:
+        if proof is not None and proof.missing(need) is not None and monotonic() - crew.considered > _RECONSIDER:
             crew.considered = monotonic()
             self._post(crew, Courier.reconsider)
         return proof

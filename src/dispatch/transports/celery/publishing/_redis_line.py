@@ -174,16 +174,26 @@ class RedisLine:
         return ACCEPTED
 
     def _asked(self) -> Proof:
-        questions = [("INFO", "persistence"), ("INFO", "memory")]
+        questions = [("INFO", "persistence"), ("INFO", "memory"), ("CONFIG", "GET", "appendfsync")]
         self._socket.send_packed_command(self._socket.pack_commands(questions), check_health=False)
+        *answers, sync = [self._answered() for _ in questions]
         facts: dict[str, str] = {}
-        refusal = ""
-        for _ in questions:
-            try:
-                text = self._socket.read_response()
-            except ResponseError as error:
-                refusal = told(error)
-                continue
-            lines = (text if isinstance(text, str) else bytes(text).decode()).splitlines()
-            facts.update((key, value) for key, colon, value in (line.partition(":") for line in lines) if colon)
-        return not_asked(refusal) if refusal else of_redis(facts)
+        for text in answers:
+            if isinstance(text, ResponseError):
+                return not_asked(told(text))
+            facts.update((key, value) for key, colon, value in (line.partition(":") for line in text) if colon)
+        if not isinstance(sync, ResponseError):  # CONFIG is forbidden more often than INFO
+            facts["appendfsync"] = sync[-1]
+        return of_redis(facts)
+
+    def _answered(self) -> list[str] | ResponseError:
+        """The lines of a text, or the words of a list."""
+        try:
+            answer = self._socket.read_response()
+        except ResponseError as error:
+            return error
+        if isinstance(answer, dict):  # where the connection speaks RESP3
+            answer = [word for pair in answer.items() for word in pair]
+        if isinstance(answer, list):
+            return [word if isinstance(word, str) else bytes(word).decode() for word in answer]
+        return (answer if isinstance(answer, str) else bytes(answer).decode()).splitlines()
