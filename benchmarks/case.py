@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal, TypeAlias
 
-Unit: TypeAlias = Literal["s", "bytes", "modules"]
+Unit: TypeAlias = Literal["s", "bytes", "modules", "syncs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

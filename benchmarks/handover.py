@@ -1,4 +1,4 @@
-"""The hand-over alone, one sender and five receivers: our channel, the standard library's queue, and Go's channel."""
+"""The hand-over alone, one sender and five receivers: our channel, the standard library's queues, and Go's channel."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dispatch.channel import Channel
 
 CHANNEL = "dispatch.channel, 128 slots"
 QUEUE = "queue.Queue, 128 slots"
+BARE = "two bare queue.SimpleQueue, 128 slots"
 GO = "Go's channel, 128 slots"
 
 BARS = (Bar(CHANNEL, 6.0, GO), Bar(CHANNEL, 1 / 5, QUEUE))
@@ -31,6 +32,7 @@ def cases() -> list[Case | Skipped]:
     return [
         _go(),
         Case(name=QUEUE, count=_ITEMS, take=_through_queue),
+        Case(name=BARE, count=_ITEMS, take=_through_two_queues),
         Case(name=CHANNEL, count=_ITEMS, take=_through_channel),
     ]
 
@@ -46,6 +48,29 @@ def _through_channel(count: int) -> float:
         for item in range(count):
             channel.send(item)
         channel.close()
+
+    return _timed(send, receive)
+
+
+def _through_two_queues(count: int) -> float:
+    """The channel's protocol and nothing else, which cannot be closed, given up or interrupted: the floor under it."""
+    items: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    permits: queue.SimpleQueue[None] = queue.SimpleQueue()
+    for _ in range(_SLOTS):
+        permits.put(None)
+
+    def receive() -> None:
+        take, give_back = items.get, permits.put
+        while take() is not None:
+            give_back(None)
+
+    def send() -> None:
+        take, put = permits.get, items.put
+        for item in range(count):
+            take()
+            put(item)
+        for _ in range(_RECEIVERS):
+            put(None)
 
     return _timed(send, receive)
 

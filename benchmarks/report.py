@@ -66,7 +66,7 @@ class Report:
         table.add_column("each", justify="right")
         for case in self._turns.cases:
             each = self._turns.best[case.name]
-            shown = f"{each * 1e6:,.2f} µs" if case.unit == "s" else f"{each:,.0f} {case.unit}"
+            shown = f"{each * 1e6:,.2f} µs" if case.unit == "s" else f"{_number(each)} {case.unit}"
             table.add_row(case.name, f"{case.count:,}", shown)
         return table
 
@@ -77,10 +77,14 @@ class Report:
         table.add_column("")
         for bar, reached in self._reached:
             verdict = "not measured" if reached is None else "missed" if bar in self.missed else "met"
-            digits = 0 if bar.against is None else 3
-            shown = "" if reached is None else f"{reached:.{digits}f}"
-            table.add_row(bar.case, bar.against or "", shown, f"{bar.at_most:.{digits}f}", verdict)
+            shown = "" if reached is None else _number(reached)
+            table.add_row(bar.case, bar.against or "", shown, _number(bar.at_most), verdict)
         return table
+
+
+def _number(number: float) -> str:
+    """Whole from ten on, else with three digits behind the point."""
+    return f"{number:,.0f}" if number >= 10 or number == 0 else f"{number:.3f}"
 
 
 def _versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.report import Report
 from benchmarks.turns import Turns
-from dispatch.embedded import broker, worker
+from dispatch.embedded import Server, worker
 
 HERE = Path(__file__).parent
 
@@ -24,12 +24,12 @@ def main() -> int:
     arguments = _arguments()
     logging.getLogger("dispatch").setLevel(logging.ERROR)
     turns = Turns(arguments.rounds)
-    with broker() as server:
+    with Server() as server:  # our own: what is published here is thrown away
         os.environ["DISPATCH_BROKER_URL"] = os.environ["DISPATCH_RESULT_BACKEND"] = server.url
         os.environ.pop("DISPATCH_POLICY", None)
         import dispatch
         from benchmarks import broker as brokered
-        from benchmarks import cores, handover, imports, local, loops, queued
+        from benchmarks import cores, handover, imports, local, loops, outage, policies, queued
 
         turns.take("hand-over", handover.cases())
         with local.cases(dispatch.configure(policy="default")) as cases:
@@ -41,13 +41,18 @@ def main() -> int:
         with cores.cases() as cases:
             turns.take("two cores", cases)
         turns.take("imports", imports.cases())
+        with policies.cases() as cases:
+            turns.take("policies", cases)
         dispatch.configure(policy=["default", HERE / "policies" / "idle_queue.yaml"])
-        turns.take("publish", brokered.publishes())
+        turns.take("publish", brokered.publishes(server.url))
         dispatch.configure(policy="default")
         with worker("benchmarks.shop", directory=HERE.parent, pool="solo", concurrency=1):
             turns.take("round trips", brokered.round_trips())
         dispatch.shutdown()
-        bars = [bar for room in (handover, local, brokered, queued, loops, cores, imports) for bar in room.BARS]
+        with outage.cases() as cases:
+            turns.take("outage", cases)
+        rooms = (handover, local, brokered, outage, queued, loops, cores, imports, policies)
+        bars = [bar for room in rooms for bar in room.BARS]
 
     report = Report(turns, bars)
     if arguments.json:

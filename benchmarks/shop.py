@@ -12,7 +12,7 @@ def plain(a: int, b: int) -> int:
     return a + b
 
 
-@app.task(name="benchmarks.plain_unread", shared=False, ignore_result=True)
+@app.task(name="benchmarks.plain_unread", shared=False, ignore_result=True, queue="idle")
 def plain_unread(a: int, b: int) -> int:
     return a + b
 

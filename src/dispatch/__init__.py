@@ -22,6 +22,7 @@ from dispatch._decorator import task as task
 from dispatch._default import celery_app as celery_app
 from dispatch._default import celery_settings as celery_settings
 from dispatch._default import configure as configure
+from dispatch._default import reload as reload
 from dispatch._default import shutdown as shutdown
 from dispatch._default import statistics as statistics
 from dispatch._dispatcher import Dispatcher as Dispatcher
@@ -105,6 +106,7 @@ __all__ = [
     "configure",
     "explain",
     "gather",
+    "reload",
     "select",
     "shutdown",
     "statistics",

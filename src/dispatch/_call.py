@@ -107,6 +107,13 @@ class Call(msgspec.Struct, eq=False, weakref=True):
         return self.options.delay_ns if self.options is not None else None
 
     @property
+    def start_ns(self) -> int | None:
+        """From the decision, or from when it was due, to the first line of its first attempt; `None`: not known."""
+        if not self.started or self.attempt > 1:
+            return None
+        return max(0, self.started - max(self.decided, self.entered + (self.delay_ns or 0)))
+
+    @property
     def retry(self) -> Retry | None:
         """What this call was told, else its task."""
         said = self.options.retry if self.options is not None else None
@@ -181,11 +188,13 @@ class Call(msgspec.Struct, eq=False, weakref=True):
 
     def tell(self, wake: Callable[[], object]) -> bool:
         """Call `wake` once, when the call is settled, from the thread that settles it. False: it is settled already."""
-        with _turn.lock:
-            if self.outcome is not None:
-                return False
+        for _ in _turn.mine:
+            break
+        early = self.outcome is None
+        if early:
             self._waiters = (*self._waiters, wake)
-            return True
+        _turn.over()
+        return early
 
     def forget(self, wake: Callable[[], object]) -> bool:
         """Take back `tell`. True when nobody waits any more."""

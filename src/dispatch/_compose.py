@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pydantic import SecretStr
@@ -15,7 +16,7 @@ from dispatch.errors import NotConfigured
 from dispatch.policy import CelerySettings, LocalSettings, Policy, SpoolSettings, load
 from dispatch.settings import Settings
 from dispatch.transports import Destination, Outlet, Unconfigured
-from dispatch.transports.local import LocalDestination, ProcessDestination
+from dispatch.transports.local import LocalDestination
 
 if TYPE_CHECKING:
     from dispatch.transports.celery import AppSource, Broker, Results
@@ -30,30 +31,47 @@ def policy_in_force(settings: Settings, policy: PolicySource | None, *, broker: 
     """What `configure` was given, else `DISPATCH_POLICY`, else the ready policy that suits; said once in the log."""
     if isinstance(policy, Policy):
         return policy
-    if policy is not None:
-        sources = [policy] if isinstance(policy, str | Path) else list(policy)
-    elif settings.policy is not None:
-        sources = [part.strip() for part in settings.policy.split(",")]
-    else:
-        sources = ["default" if broker else "no-broker"]
+    sources = policy_sources(settings, policy, broker=broker)
     loaded = load(sources)
     logger("policy").info("policy in force", sources=[str(each) for each in sources], version=loaded.version)
     return loaded
 
 
-def destinations(policy: Policy, celery: CelerySide, settings: Settings) -> Mapping[str, Destination]:
-    """The destinations that the policy names, each of its transport."""
+def policy_sources(settings: Settings, policy: PolicySource | None, *, broker: bool) -> list[str | Path]:
+    """What the policy in force is read from; nothing where it was given as one already loaded."""
+    if isinstance(policy, Policy):
+        return []
+    if policy is not None:
+        return [policy] if isinstance(policy, str | Path) else list(policy)
+    if settings.policy is not None:
+        return [part.strip() for part in settings.policy.split(",")]
+    return ["default" if broker else "no-broker"]
+
+
+def destinations(
+    policy: Policy, celery: CelerySide, settings: Settings, living: Mapping[str, Destination] = MappingProxyType({})
+) -> Mapping[str, Destination]:
+    """The destinations that the policy names, each of its transport; of those that live, what they become by it.
+
+    Until `enforce`, those that live notice nothing.
+    """
     made: dict[str, Destination] = {}
     for name, said in policy.destinations.items():
         if isinstance(said, LocalSettings):
-            kind = ProcessDestination if said.runner == "process" else LocalDestination
-            made[name] = kind(name, said)
+            made[name] = _local(name, said, living.get(name))
         elif isinstance(said, CelerySettings):
-            made[name] = celery.destination(name, said)
+            made[name] = celery.destination(name, said, living.get(name))
     for name, said in policy.destinations.items():
         if isinstance(said, SpoolSettings):
-            made[name] = _spool(name, said, made, celery, settings)
+            made[name] = _spool(name, said, made, celery, settings, living=living.get(name))
     return {name: made[name] for name in policy.destinations}
+
+
+def enforce(made: Mapping[str, Destination], celery: CelerySide) -> None:
+    """Have what they say hold for all that they share, and nothing that others said before. Never waits."""
+    for each in made.values():
+        each.enforce()
+    celery.expect_only(made)
 
 
 def begin(made: Mapping[str, Destination]) -> None:
@@ -66,8 +84,24 @@ def begin(made: Mapping[str, Destination]) -> None:
                 each.begin()
 
 
+def _local(name: str, said: LocalSettings, living: Destination | None) -> Destination:
+    if isinstance(living, LocalDestination):
+        return living.revised(said)
+    if said.runner != "process":
+        return LocalDestination(name, said)
+    from dispatch.transports.local.process_destination import ProcessDestination  # noqa: PLC0415 - few programs need it
+
+    return ProcessDestination(name, said)
+
+
 def _spool(
-    name: str, said: SpoolSettings, made: Mapping[str, Destination], celery: CelerySide, settings: Settings
+    name: str,
+    said: SpoolSettings,
+    made: Mapping[str, Destination],
+    celery: CelerySide,
+    settings: Settings,
+    *,
+    living: Destination | None,
 ) -> Destination:
     """A spool before one of `made`; one that takes nothing where nobody would empty it, or it has no name."""
     behind = made[said.forward_to or said.run or ""]
@@ -78,6 +112,8 @@ def _spool(
     from dispatch.spool import Spool  # noqa: PLC0415 - it opens SQLite, and most programs have no spool
     from dispatch.transports.spool import RunHere, SpoolDestination  # noqa: PLC0415 - as above
 
+    if isinstance(living, SpoolDestination):
+        return living.revised(said, behind)
     limit = {} if said.max_bytes is None else {"max_bytes": said.max_bytes}
     spool = Spool(settings.application, folder=settings.spool_dir, **limit)
     outlet = celery.outlet(behind) if said.run is None else RunHere(behind)
@@ -129,14 +165,21 @@ class CelerySide:
         """The Celery task that a dispatch task is registered as."""
         return self.app().tasks[name]
 
-    def destination(self, name: str, settings: CelerySettings) -> Destination:
+    def destination(self, name: str, settings: CelerySettings, living: Destination | None = None) -> Destination:
         """A queue of the app's broker; one that takes nothing where no app was named."""
         if not self.configured:
             return Unconfigured(name)
         from dispatch.transports.celery import CeleryDestination  # noqa: PLC0415 - see the module's first line
 
         self._used = True
+        if isinstance(living, CeleryDestination):
+            return living.revised(settings)
         return CeleryDestination(name, settings, self._open().broker)
+
+    def expect_only(self, destinations: Container[str]) -> None:
+        """What destinations that are no more have said to the broker holds no longer."""
+        if self._room is not None:
+            self._room.broker.expect_only(destinations)
 
     def outlet(self, destination: Destination) -> Outlet:
         """What a spool before one of its destinations hands its calls to."""

@@ -44,6 +44,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """No candidate could start within the budget; this is the earliest."""
     predicted_start_ns: int | None = None
     """The time to start that was predicted when the budget ranked the candidates; `None` when it did not."""
+    actual_start_ns: int | None = None
+    """The time to start that came of it, or to the date that the call was told; `None` while that is not known.
+
+    Known of a call that began in this process, and of one through Celery whose result was read here; of its first
+    attempt, and of no other.
+    """
     passed_over: tuple[PassedOver, ...] = ()
     payload_bytes: int | None = None
     """The estimate, when a rule or a limit asked for it and it could be made."""

@@ -16,6 +16,7 @@ from dispatch._fork import notice_fork, renew_in_child
 from dispatch._requirements import Duration
 from dispatch._sigterm import sigterm
 from dispatch._statistics import Statistics
+from dispatch.policy import Policy
 from dispatch.pool import Drained
 from dispatch.settings import Settings
 
@@ -132,6 +133,18 @@ def shutdown(grace: Duration | None = None) -> Drained:
     `dispatch.configure()` starts anew. Twice is once; never started is fine.
     """
     return Drained() if _default.dispatcher is None else _default.dispatcher.shutdown(grace)
+
+
+def reload() -> Policy:
+    """Read the files of the policy in force again, and decide by them from the next call on.
+
+    Returns the policy that is in force then. All of it holds, or nothing: with a mistake in it, or a change that takes
+    a restart, `PolicyError` is raised with every problem, and the last good policy stays in force, as the log says.
+    Raises `NotConfigured` where `configure` was given a policy that was not read from files, or after `shutdown`. In a
+    signal handler, have another thread do it.
+    """
+    made = _default.dispatcher
+    return current().policy if made is None else made.reload()
 
 
 def statistics() -> Statistics:

@@ -8,7 +8,6 @@ thread, `asend` by leaving the event loop free.
 from __future__ import annotations
 
 import concurrent.futures.thread  # noqa: F401 - it must meet the interpreter's exit; too late, it cannot be imported
-from collections.abc import Generator, Mapping
 from contextvars import copy_context
 from time import monotonic
 from typing import Any, NoReturn, Self, TypeAlias
@@ -23,26 +22,27 @@ from dispatch._hand_on import hand_on
 from dispatch._handle import Handle
 from dispatch._ids import here
 from dispatch._log import logger
+from dispatch._regime import Regime
 from dispatch._registry import TaskSpec
+from dispatch._reign import Reign
 from dispatch._requirements import Duration
 from dispatch._roll import Roll
 from dispatch._shutdown import Shutdown
 from dispatch._statistics import Statistics, statistics_of
-from dispatch._steps import block, leave_free
+from dispatch._steps import Steps, block, leave_free
 from dispatch._units import as_duration_ns
 from dispatch._waiting import in_event_loop
-from dispatch.errors import NotAccepted, OutcomeUnknown, PassedOver, refusal
-from dispatch.policy import Candidate, Estimate, Explanation, Plan, Policy, Route
+from dispatch.errors import NotAccepted, NotConfigured, OutcomeUnknown, PassedOver, refusal
+from dispatch.policy import Estimate, Explanation, Plan, Route
 from dispatch.pool import Drained
-from dispatch.settings import Settings, read_settings
-from dispatch.transports import Destination, HandOver, Pending
+from dispatch.settings import Settings
+from dispatch.transports import Destination, HandOver
 
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = dict[str, Any]
-Steps: TypeAlias = Generator[Pending, None, Handle[Any]]
 
 
-class Dispatcher:
+class Dispatcher(Reign):
     """A policy in force, and the destinations it names. Safe from any thread.
 
     Most programs never make one: `dispatch.configure` sets up the default dispatcher. Make your own to keep two
@@ -61,13 +61,7 @@ class Dispatcher:
         celery: Any = None,
         settings: Settings | None = None,
     ) -> None:
-        self.settings = settings or read_settings()
-        self.celery = _compose.CelerySide(self.settings, celery)
-        self.policy = _compose.policy_in_force(self.settings, policy, broker=self.celery.configured)
-        self.destinations = _compose.destinations(self.policy, self.celery, self.settings)
-        self.makes_do = policy is None and self.settings.policy is None and not self.celery.configured
-        """Nobody named a policy, and `no-broker` is in force for want of a broker."""
-        self._plans: dict[TaskSpec, Plan] = {}
+        super().__init__(policy=policy, celery=celery, settings=settings)
         self._warned: set[str] = set()
         self._shutdown = Shutdown()
         running.add(self)
@@ -77,31 +71,73 @@ class Dispatcher:
         self, spec: TaskSpec, args: Args, kwargs: Kwargs, entered: int, options: CallOptions | None = None
     ) -> Handle[Any]:
         """Route one call, blocking where that needs waiting. `entered`: the `ticks` at which it was asked for."""
-        started = self._start(spec, args, kwargs, entered, options, awaiting=False)
+        started = self.start(spec, args, kwargs, entered, options)
         return started if isinstance(started, Handle) else block(started)
 
     async def asend(
         self, spec: TaskSpec, args: Args, kwargs: Kwargs, entered: int, options: CallOptions | None = None
     ) -> Handle[Any]:
         """`send` for coroutines: waits for room and for brokers without blocking the event loop."""
-        started = self._start(spec, args, kwargs, entered, options, awaiting=True)
+        started = self.start(spec, args, kwargs, entered, options, awaiting=True)
         return started if isinstance(started, Handle) else await leave_free(started)
+
+    def start(
+        self,
+        spec: TaskSpec,
+        args: Args,
+        kwargs: Kwargs,
+        entered: int,
+        options: CallOptions | None = None,
+        *,
+        awaiting: bool = False,
+    ) -> Handle[Any] | Steps:
+        """Decide, and hand over if that needs no waiting; else the steps of the hand-over, for the caller to walk.
+
+        `awaiting`: by a coroutine. Steps that are closed before their end withdraw the call.
+        """
+        regime = self._regime
+        plan = regime.plans.get(spec) or self._plan(regime, spec)
+        size = plan.measure(args, kwargs) if plan.asks_payload else None
+        route = plan.only or plan.route(size)
+        first, decision = route.first, route.decision
+        if route.second is not None:
+            substitute = route.for_second()
+            if substitute is not None:
+                first, decision = route.second, substitute
+        space = here.space
+        call = Call(
+            spec,
+            args,
+            kwargs,
+            copy_context(),
+            decision,
+            space,
+            space.number(),
+            entered,
+            ticks(),
+            size,
+            options,
+        )
+        now = options is None or not options.delay_ns
+        if first is not None and now and regime.destinations[first.name].try_now(call):
+            call.sent = ticks()
+            return Handle(call)
+        return self._steps(call, regime, plan, route, size, awaiting=awaiting)
 
     def explain(self, spec: TaskSpec, args: Args, kwargs: Kwargs) -> Explanation:
         """The decision that a call would get now, asked of the very objects that decide. Nothing is sent."""
-        return self._plan(spec).explain(args, kwargs)
+        return self._plan(self._regime, spec).explain(args, kwargs)
 
     def begin(self) -> None:
-        """Hand on what earlier processes have spooled, in the background; a spool's first call has it begin too."""
-        _compose.begin(self.destinations)
+        """Hand on what earlier processes have spooled, in the background; a spool's first call has it begin too.
+
+        With `DISPATCH_WATCH`, the policy's files are watched from now on.
+        """
+        self._begin()
 
     def statistics(self) -> Statistics:
         """What the destinations and the process hold at this moment; costs the calls nothing."""
-        return statistics_of(self.destinations)
-
-    def stage(self, policy: Policy, destinations: Mapping[str, Destination]) -> None:
-        """Decide by `policy` and hand over to `destinations` from the next call on: the seam of `dispatch.testing`."""
-        self.policy, self.destinations, self._plans = policy, destinations, {}
+        return statistics_of(self._regime.living)
 
     def shutdown(self, grace: Duration | None = None) -> Drained:
         """Take nothing new; started calls finish, waiting ones follow their destination's `on_shutdown`.
@@ -113,7 +149,7 @@ class Dispatcher:
         notice_fork()
         wanted = self.settings.shutdown_grace if grace is None else grace
         deadline = monotonic() + as_duration_ns(wanted, or_none=True) / 1e9
-        drained = self._shutdown(self.destinations, self.celery, deadline, self._hand_on)
+        drained = self._shutdown(self._end(), self.celery, deadline, self._hand_on)
         if drained is None:
             return Drained()
         running.discard(self)  # not before: an exit meanwhile waits for it too
@@ -122,6 +158,7 @@ class Dispatcher:
     def renew(self) -> None:
         """In a forked child: open, as its pools are, even where the parent's was shut down."""
         self._shutdown.renew()
+        self._renew()
         if self not in running:
             running.add(self)
 
@@ -137,54 +174,14 @@ class Dispatcher:
 
     # ---- within
 
-    def _start(
-        self,
-        spec: TaskSpec,
-        args: Args,
-        kwargs: Kwargs,
-        entered: int,
-        options: CallOptions | None,
-        *,
-        awaiting: bool,
-    ) -> Handle[Any] | Steps:
-        plan = self._plans.get(spec) or self._plan(spec)
-        size = plan.measure(args, kwargs) if plan.asks_payload else None
-        route = plan.only or plan.route(size)
-        space = here.space
-        call = Call(
-            spec,
-            args,
-            kwargs,
-            copy_context(),
-            route.decision,
-            space,
-            space.number(),
-            entered,
-            ticks(),
-            size,
-            options,
-        )
-        first = route.first
-        now = options is None or not options.delay_ns
-        if first is not None and now and self.destinations[first.name].try_now(call):
-            call.sent = ticks()
-            return Handle(call)
-        return self._steps(call, plan, route, size, awaiting=awaiting)
-
     def _hand_on(self, call: Call, away_from: str) -> bool:
-        return hand_on(call, self._plan(call.spec), self.destinations, away_from=away_from)
+        regime = self._regime
+        try:
+            return hand_on(call, regime.plan(call.spec), regime.destinations, away_from=away_from)
+        except NotConfigured:
+            return False  # it is pinned to what the policy in force does not have any more
 
-    def _plan(self, spec: TaskSpec) -> Plan:
-        notice_fork()
-        plans = self._plans
-        plan = plans.get(spec)
-        if plan is None:
-            if len(plans) >= _PLANS_KEPT:
-                plans.clear()
-            plan = plans[spec] = self.policy.bind(spec, self.destinations)
-        return plan
-
-    def _steps(self, call: Call, plan: Plan, route: Route, size: Estimate, *, awaiting: bool) -> Steps:
+    def _steps(self, call: Call, regime: Regime, plan: Plan, route: Route, size: Estimate, *, awaiting: bool) -> Steps:
         notice_fork()
         if call.space is not here.space:  # a fork without hooks came to light on the way here
             call.space, call.number = here.space, here.space.number()
@@ -196,21 +193,20 @@ class Dispatcher:
             elif call.stage != "unknown" or candidate.transport == "spool":
                 # What a broker may have already goes nowhere else, except to disk, to be published again under its id.
                 call.decision = route.decision_for(candidate, tuple(passed))
-                answer = yield from self._offer(call, candidate, passed, may_wait=may_wait)
+                answer = yield from self._offer(call, regime.destinations[candidate.name], passed, may_wait=may_wait)
                 if answer is None:
                     return Handle(call)
                 passed.append(answer)
         for place in route.places if call.stage != "unknown" else ():
             # A worker that waited for room in its own pool might wait for itself.
-            running = self.destinations[place.name].run_here(call, awaiting=awaiting)
+            running = regime.destinations[place.name].run_here(call, awaiting=awaiting)
             if running is not None:
                 yield running
                 telemetry.dispatched(call)
                 return Handle(call)
         self._refuse(call, passed)
 
-    def _offer(self, call: Call, candidate: Candidate, passed: list[PassedOver], *, may_wait: bool) -> HandOver:
-        destination = self.destinations[candidate.name]
+    def _offer(self, call: Call, destination: Destination, passed: list[PassedOver], *, may_wait: bool) -> HandOver:
         if not may_wait and destination.transport == "celery":
             self._warn_of_blocking(call)
         try:
@@ -241,7 +237,7 @@ class Dispatcher:
         unknown = next((each for each in passed if each.why == "unknown"), None)
         if unknown is not None:
             self._leave_unknown(call, unknown)  # it may run all the same, whatever the later candidates said
-        spools = [name for name, each in self.destinations.items() if each.transport == "spool"]
+        spools = [name for name, each in self._regime.living.items() if each.transport == "spool"]
         error = refusal(call.spec.name, passed, spools)
         telemetry.dispatched(call, error)
         raise error
@@ -254,9 +250,6 @@ class Dispatcher:
                 task=call.spec.name,
             )
 
-
-_PLANS_KEPT = 4096
-"""A program that asks for something else at every call must not fill its memory with plans; binding takes 10 µs."""
 
 running: Roll[Dispatcher] = Roll()
 """Held until their shutdown: a dispatcher that nobody refers to may still have calls."""

@@ -54,6 +54,7 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
             call.decision,
             payload_bytes=call.payload,
             decide_ns=call.decided - call.entered if call.decided else None,
+            actual_start_ns=call.start_ns,
         )
 
     # ---- waiting for it

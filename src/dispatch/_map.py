@@ -3,48 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import Any, TypeAlias
 
 from dispatch._clock import ticks
+from dispatch._convoy import Convoy
 from dispatch._group import Group
 from dispatch._handle import Handle
 from dispatch._registry import TaskSpec
-from dispatch.errors import PartlySent
+from dispatch._steps import Steps, block, leave_free
+
+Start: TypeAlias = Callable[[TaskSpec, tuple[Any, ...], dict[str, Any], int], Handle[Any] | Steps]
 
 _TURN_NS = 1_000_000
 """How long `amap` keeps the event loop to itself: sends that need not wait would never let go of it."""
 
 
 def send_each(
-    send: Callable[..., Handle[Any]],
-    spec: TaskSpec,
-    items: Iterable[Any],
-    common: tuple[Any, ...],
-    common_kwargs: dict[str, Any],
+    start: Start, spec: TaskSpec, items: Iterable[Any], common: tuple[Any, ...], common_kwargs: dict[str, Any]
 ) -> Group[Any]:
     """Draw one item, send it, draw the next. Raises `PartlySent` once something was sent."""
     spec.signature(None, *common, **common_kwargs)  # it asks how many there are and their names, never what they are
-    sent: list[Handle[Any]] = []
+    convoy = Convoy(lambda item: start(spec, (item, *common), common_kwargs, ticks()), spec)
     try:
         for item in items:
-            sent.append(send(spec, (item, *common), common_kwargs, ticks()))  # noqa: PERF401 - what was sent is kept
+            steps = convoy.send(item)
+            if steps is not None:
+                block(steps)
+        block(convoy.arrive())
     except BaseException as error:
-        _hand_over(spec, sent, error)
+        block(convoy.stop())
+        _tell(convoy, error)
         raise
-    return Group(sent)
+    return convoy.group
 
 
 async def asend_each(
-    asend: Callable[..., Awaitable[Handle[Any]]],
+    start: Start,
     spec: TaskSpec,
     items: Iterable[Any] | AsyncIterable[Any],
     common: tuple[Any, ...],
     common_kwargs: dict[str, Any],
 ) -> Group[Any]:
-    """`send_each` that waits for room without blocking the event loop, and lets others run in between."""
+    """`send_each` that waits without blocking the event loop, and lets others run in between."""
     spec.signature(None, *common, **common_kwargs)
-    sent: list[Handle[Any]] = []
+    convoy = Convoy(lambda item: start(spec, (item, *common), common_kwargs, ticks()), spec)
     turn = ticks()
 
     async def send(item: Any) -> None:
@@ -52,7 +55,9 @@ async def asend_each(
         if ticks() - turn > _TURN_NS:
             await asyncio.sleep(0)
             turn = ticks()
-        sent.append(await asend(spec, (item, *common), common_kwargs, ticks()))
+        steps = convoy.send(item)
+        if steps is not None:
+            await leave_free(steps)
 
     try:
         if isinstance(items, AsyncIterable):
@@ -61,15 +66,19 @@ async def asend_each(
         else:
             for item in items:
                 await send(item)
+        await leave_free(convoy.arrive())
     except BaseException as error:
-        _hand_over(spec, sent, error)
+        await leave_free(convoy.stop())
+        _tell(convoy, error)
         raise
-    return Group(sent)
+    return convoy.group
 
 
-def _hand_over(spec: TaskSpec, sent: list[Handle[Any]], error: BaseException) -> None:
+def _tell(convoy: Convoy, error: BaseException) -> None:
     """Say what was sent. An interrupt or a cancellation stays what it is, and carries it."""
     if not isinstance(error, Exception):
-        error.sent = Group(sent)  # type: ignore[attr-defined]
-    elif sent:
-        raise PartlySent(spec.name, Group(sent), error) from error
+        error.sent = convoy.group  # type: ignore[attr-defined]
+        return
+    account = convoy.account(error)
+    if account is not None:
+        raise account from error

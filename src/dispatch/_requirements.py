@@ -51,6 +51,12 @@ class Requirements(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"latency_budget: {error}") from None
         return cls(durability=durability, latency_budget_ns=budget, only=only, route_to=route_to)
 
+    @property
+    def pin(self) -> str:
+        """Its `only` and `route_to`, as they were said; empty without either."""
+        said = (("only", self.only), ("route_to", self.route_to))
+        return ", ".join(f"{name}={value!r}" for name, value in said if value is not None)
+
     def strengthened(self, other: Requirements) -> Requirements:
         """`other` laid over these: what it says holds, but durability is never lowered."""
         return Requirements(

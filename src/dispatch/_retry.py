@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+
+import msgspec
 
 from dispatch._requirements import Duration
 from dispatch._units import as_duration_ns
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True):
     """Attempt a failed call again: `retry=dispatch.Retry(attempts=5, on=ConnectionError)`.
 
     `attempts`     at most so many in all, the first one included.

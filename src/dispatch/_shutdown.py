@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from functools import partial
 from time import monotonic
+
+from msgspec.structs import asdict
 
 from dispatch._call import Call
 from dispatch._compose import CelerySide

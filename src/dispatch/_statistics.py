@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+import msgspec
 
 from dispatch import _unread
 from dispatch._memory import resident
@@ -13,8 +14,7 @@ from dispatch._units import show_size
 from dispatch.transports import Destination, DestinationStatistics
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statistics:
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot; each figure is true of some moment close to the others. Taking one costs the calls nothing."""
 
     destinations: Mapping[str, DestinationStatistics]

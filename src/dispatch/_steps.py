@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+from dispatch._handle import Handle
 from dispatch.transports import Pending
 
 T = TypeVar("T")
+
+Steps: TypeAlias = Generator[Pending, None, Handle[Any]]
+"""Those of one call, to its handle."""
 
 
 def block(steps: Generator[Pending, None, T]) -> T:

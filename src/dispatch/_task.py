@@ -89,7 +89,7 @@ class Task(Generic[P, R, C]):
         """
         # `self` as a callable, above: through `Task[Concatenate[A, Q], S]` mypy would leave the items unchecked.
         task = cast("Task[..., Any]", self)
-        return send_each(task._dispatcher().send, task.spec, items, common, common_kwargs)  # noqa: SLF001
+        return send_each(task._dispatcher().start, task.spec, items, common, common_kwargs)  # noqa: SLF001
 
     @overload
     async def amap(  # type: ignore[misc] # see `map`
@@ -112,8 +112,8 @@ class Task(Generic[P, R, C]):
     ) -> Group[Any]:
         """`map` that never blocks the event loop, however many items there are; draws from `async` iterables too."""
         task = cast("Task[..., Any]", self)
-        asend = task._dispatcher().asend  # noqa: SLF001
-        return await asend_each(asend, task.spec, items, common, common_kwargs)
+        start = functools.partial(task._dispatcher().start, awaiting=True)  # noqa: SLF001
+        return await asend_each(start, task.spec, items, common, common_kwargs)
 
     def apply_async(
         self,

@@ -6,9 +6,9 @@ import re
 from datetime import timedelta
 
 import durationpy
-from pydantic import ByteSize, TypeAdapter, ValidationError
+from pydantic import ByteSize, ConfigDict, TypeAdapter, ValidationError
 
-_SIZE = TypeAdapter(ByteSize)
+_SIZE = TypeAdapter(ByteSize, config=ConfigDict(defer_build=True))
 _LONGEST = 10 * 365 * 24 * 3600
 _SIZE_FORM = re.compile(r"\d+(\.\d+)? ?[KMGTPE]?i?B", re.ASCII | re.IGNORECASE)
 _DURATION_FORM = re.compile(r"(\d+(\.\d+)?(ns|us|µs|μs|ms|s|m|h|d|w))+", re.ASCII)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from asyncio import Future, _get_running_loop, get_running_loop
+from asyncio import Future, _get_running_loop
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from threading import get_ident
 from typing import Protocol
 
 
@@ -58,8 +59,8 @@ def arrival() -> tuple[Future[None], Callable[[], object]]:
     The parts of `leave_free` for an `__await__` that is in a hurry: in the loop itself nobody is woken from afar,
     and each coroutine on the way would cost a twentieth of an awaited call.
     """
-    arrived: Future[None] = Future(loop=get_running_loop())
-    return arrived, partial(_wake, arrived)
+    arrived: Future[None] = Future()
+    return arrived, partial(_wake, arrived, get_ident())
 
 
 async def on_a_thread(work: Callable[[], None]) -> None:
@@ -84,13 +85,13 @@ def in_event_loop() -> bool:
     return _get_running_loop() is not None
 
 
-def _wake(arrived: asyncio.Future[None]) -> None:
-    loop = arrived.get_loop()
-    if _get_running_loop() is not loop:
-        with suppress(RuntimeError):  # the loop is closed, and with it gone whoever waited
-            loop.call_soon_threadsafe(_arrive, arrived)
-    elif not arrived.done():
-        arrived.set_result(None)  # nobody has to be woken from afar
+def _wake(arrived: asyncio.Future[None], waiting: int) -> None:
+    """`waiting`: the thread in which the loop of `arrived` runs. There, nobody has to be woken from afar."""
+    with suppress(RuntimeError):  # the loop is closed, and with it gone whoever waited
+        if get_ident() == waiting:
+            _arrive(arrived)
+        else:
+            arrived.get_loop().call_soon_threadsafe(_arrive, arrived)
 
 
 def _arrive(arrived: asyncio.Future[None]) -> None:

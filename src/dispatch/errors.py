@@ -138,13 +138,29 @@ class OutcomeUnknown(DispatchError):
 
 
 class PartlySent(DispatchError):
-    """A `map` stopped in the middle. `sent` is the group of the calls that are on their way; `__cause__` says why."""
+    """A `map` stopped in the middle; `__cause__` says why. What became of each item that was drawn:
 
-    def __init__(self, task: str, sent: Any, why: BaseException) -> None:
+    `sent` is the group of the calls that are on their way, `unsent` has the items of those that are not, and
+    `in_doubt` the handles of those that may be: see `OutcomeUnknown`. All are in the order of the items.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        position: int,
+        sent: Any,
+        why: BaseException,
+        *,
+        unsent: Sequence[Any] = (),
+        in_doubt: Sequence[Any] = (),
+    ) -> None:
         self.sent = sent
+        self.unsent = list(unsent)
+        self.in_doubt = list(in_doubt)
         super().__init__(
-            f"map of {task} stopped at item {len(sent)}, counted from 0: {type(why).__name__}: {why}. "
-            "The calls before it were sent and go on; `sent` is their group."
+            f"map of {task} stopped at item {position}, counted from 0: {type(why).__name__}: {why}. "
+            f"{len(sent)} calls were sent and go on, and `sent` is their group; `unsent` has {len(self.unsent)} items "
+            f"that were drawn and not sent, `in_doubt` {len(self.in_doubt)} handles of calls that may have been."
         )
 
 

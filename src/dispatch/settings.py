@@ -24,6 +24,10 @@ class Settings(BaseSettings):
         description="Policy in force: the name of a ready one, a path, or several paths joined by commas, "
         "the later overlaying the earlier.",
     )
+    watch: bool = Field(
+        default=False,
+        description="Follow the policy's files: a change of them is reloaded. Needs the extra `watch`.",
+    )
     broker_url: SecretStr | None = Field(
         default=None,
         description="Celery's broker, for `dispatch.celery_app()`: redis://… or amqp://…",

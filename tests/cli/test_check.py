@@ -23,7 +23,7 @@ rules:
     match: {any: [{kind: cpu}, {not: {payload: "> 1MiB"}}], task: ["a.*", "b.*"]}
     route_to: queue
     fallback: [fast]
-otherwise: {route_to: fast}
+otherwise: {route_to: fast, fallback: [queue]}
 """
 
 BAD = POLICY.replace("workers", "workres").replace("kind: cpu", "kind: gpu").replace("route_to: queue", "route_to: qu")
@@ -105,7 +105,7 @@ def test_of_a_good_policy_it_says_what_it_read(good):
         "  billing.*  durability durable, latency_budget 5 s",
         "rules",
         "  first      task: [a.*, b.*], any: [{kind: cpu}, {not: {payload: > 1MiB}}]  → queue, then fast",
-        "  otherwise                                                                  → fast",
+        "  otherwise                                                                  → fast, then queue",
     ] == rest
 
 
@@ -213,3 +213,132 @@ def test_nothing_in_a_policy_steers_the_terminal(tmp_path):
 def test_two_formats_at_once_are_a_wrong_argument(good):
     """Neither is dropped in silence."""
     assert 2 == check(good, "--json", "--format", "line").exit_code
+
+
+SHOP = """\
+import dispatch
+
+@dispatch.task
+def thumbnail(image: bytes) -> None: ...
+
+@dispatch.task(durability="durable", kind="cpu")
+def fit(rows: list) -> None: ...
+
+@dispatch.task(durability="ephemeral")
+def greet(name: str) -> None: ...
+"""
+OF_SHOP = """\
+version: 1
+destinations:
+  fast: {transport: local}
+  queue: {transport: celery}
+defaults: {durability: ephemeral}
+tasks:
+  "%(module)s.thumbnial": {latency_budget: 1s}
+rules:
+  - {name: cpu, match: {kind: cpu, not: {task: "lost.*"}}, route_to: fast}
+otherwise: {route_to: queue}
+"""
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """A module of tasks that is known to this test alone, and a policy for it."""
+    module = f"shop_{tmp_path.name}"
+    (tmp_path / f"{module}.py").write_text(SHOP)
+    (tmp_path / "shop.yaml").write_text(OF_SHOP % {"module": module})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("dispatch._registry.registry._specs", {})
+    return module
+
+
+def test_an_app_shows_idle_patterns_tasks_that_never_chose_and_tasks_that_nothing_carries(shop):
+    """Each at its place, in the policy or in the code; status 1."""
+    asked = check("shop.yaml", "--app", shop, "--format", "line")
+
+    assert [
+        f"shop.yaml:7:3: pattern-without-task no task has a name like '{shop}.thumbnial'",
+        "shop.yaml:9:48: pattern-without-task no task has a name like 'lost.*'",
+        f"{shop}.py:6:1: not-carried",
+        f"{shop}.py:3:1: no-durability",
+    ] == [line if "pattern-without" in line else " ".join(line.split()[:2]) for line in asked.stdout.splitlines()]
+    assert 1 == asked.exit_code
+
+
+def test_findings_as_json_and_as_a_table(shop):
+    """With the text and the cure; the policy itself is fine, and is told."""
+    told = json.loads(check("shop.yaml", "--app", shop, "--json").stdout)
+    table = check("shop.yaml", "--app", shop)
+
+    assert (False, [], 4) == (told["ok"], told["problems"], len(told["findings"]))
+    assert f"Did you mean `{shop}.thumbnail`?" in told["findings"][0]["cure"]
+    assert "@dispatch.task" == told["findings"][3]["text"]
+    assert (1, "3 tasks, 4 findings") == (table.exit_code, table.stdout.splitlines()[-1])
+
+
+def test_findings_that_do_not_matter_are_ignored_by_their_code(shop):
+    """With none left the status is 0."""
+    codes = ("pattern-without-task", "no-durability", "not-carried")
+    asked = check("shop.yaml", "--app", shop, *(word for code in codes for word in ("--ignore", code)))
+
+    assert (0, "3 tasks, nothing found") == (asked.exit_code, asked.stdout.splitlines()[-1])
+
+
+OVER = "version: 1\ndestinations: {fast: {workers: 32}}\n"
+
+
+def test_the_whole_policy_is_shown_with_the_place_of_each_value(good, tmp_path):
+    """What an overlay says is the overlay's, and a default is called one."""
+    (tmp_path / "over.yaml").write_text(OVER)
+    asked = check(good, "over.yaml", "--show")
+
+    assert (0, "") == (asked.exit_code, asked.stderr)
+    shown = [" ".join(line.split()) for line in asked.stdout.splitlines()]
+    assert "workers: 32 # over.yaml:2" == shown[4]
+    assert "block_timeout: 250ms # good.yaml:3" == shown[5]
+    assert "capacity: 10000 # (default)" in shown
+    assert "# queue: the Celery app's own" in shown
+    assert [
+        "- name: first # good.yaml:9",
+        'match: {any: [{kind: cpu}, {not: {payload: "> 1MiB"}}], task: ["a.*", "b.*"]} # good.yaml:10',
+        "route_to: queue # good.yaml:11",
+        "fallback: [fast] # good.yaml:12",
+        "on_infeasible: rank # (default)",
+    ] == shown[-9:-4]
+
+
+def test_what_is_shown_is_a_policy(good, tmp_path):
+    """It may be kept, and says of itself what it was told."""
+    (tmp_path / "whole.yaml").write_text(check(good, "--show").stdout)
+
+    assert 0 == check("whole.yaml").exit_code
+    assert check("whole.yaml", "--show").stdout.count("(default)") == 0
+
+
+def test_the_origins_as_json(good, tmp_path):
+    """Beside what `--json` says anyway; no place means that nobody said it."""
+    (tmp_path / "over.yaml").write_text(OVER)
+    told = json.loads(check(good, "over.yaml", "--show", "--json").stdout)
+    origins = {tuple(each["path"]): each for each in told["origins"]}
+
+    workers = origins["destinations", "fast", "workers"]
+    assert ("32", "over.yaml", 2, 23) == tuple(workers[key] for key in ("value", "file", "line", "column"))
+    assert None is origins["destinations", "fast", "capacity"]["file"]
+    assert 32 == told["policy"]["destinations"]["fast"]["workers"]
+    assert "origins" not in json.loads(check(good, "--json").stdout)
+
+
+def test_the_policy_in_force_can_be_shown(good):
+    """With no name, as without --show."""
+    assert "all-celery:" in check("--show", DISPATCH_POLICY="all-celery").stdout
+
+
+def test_mistakes_are_told_where_the_policy_was_to_be_shown(bad):
+    """As ever."""
+    assert check(bad).output == check(bad, "--show").output
+
+
+def test_a_policy_is_shown_in_one_way(good):
+    """Lines for editors are about mistakes."""
+    assert 2 == check(good, "--show", "--format", "line").exit_code

@@ -82,7 +82,7 @@ def test_each_rule_and_each_candidate_is_told_and_why_it_was_not_the_one(shop):
     asked = explain(f"{shop}:thumbnail", "--args", '["cat"]', "--kwargs", '{"width": 32}', "--policy", "default")
 
     assert (0, "") == (asked.exit_code, asked.stderr)
-    policy, *lines = re.sub(r"\d+ B\b", "N B", asked.stdout).splitlines()
+    policy, *lines = re.sub(r"\d+ B\b", "N B", re.sub(r"workers \d+", "workers N", asked.stdout)).splitlines()
     assert policy.startswith("policy default, version ")
     assert [
         f"{shop}.thumbnail: ephemeral, latency budget none, payload N B",
@@ -94,6 +94,7 @@ def test_each_rule_and_each_candidate_is_told_and_why_it_was_not_the_one(shop):
         "  ✓ otherwise: no rule before it holds",
         "candidates",
         "  → fast (local) gets the call",
+        "      now: waiting 0, capacity 10000, busy 0, workers N, service 1 ms",
         f"    queue (celery) not_configured: queue needs a broker: {CURE}",
         "decision",
         "  <Decision fast | otherwise>",

@@ -22,14 +22,22 @@ SHOP = """
             raise LookupError(f"no order {order}")
 """
 
-POLICY = """
+FORWARDING = """
+version: 1
+destinations:
+  queue: {transport: celery, queue: kitchen}
+  disk: {transport: spool, durability: asserted, forward_to: queue}
+defaults: {durability: durable}
+otherwise: {route_to: queue, fallback: [disk]}
+"""
+RUNNING = """
 version: 1
 destinations:
   fast: {transport: local}
   queue: {transport: celery, queue: kitchen}
-  disk: {transport: spool, durability: asserted, %s}
+  disk: {transport: spool, durability: asserted, run: fast}
 defaults: {durability: durable}
-otherwise: {route_to: %s, fallback: [%s]}
+otherwise: {route_to: disk, fallback: [queue]}
 """
 
 
@@ -114,10 +122,10 @@ def test_calls_are_dropped_by_task(spool):
 
 @pytest.fixture
 def policy(monkeypatch, tmp_path):
-    """Puts a policy in force: `policy("run: fast", "disk", "queue")`."""
+    """Puts a policy in force: `policy(RUNNING)`."""
 
-    def put(way_out, first, second):
-        (tmp_path / "policy.yaml").write_text(POLICY % (way_out, first, second))
+    def put(text):
+        (tmp_path / "policy.yaml").write_text(text)
         monkeypatch.setenv("DISPATCH_POLICY", str(tmp_path / "policy.yaml"))
 
     return put
@@ -141,7 +149,7 @@ def test_forward_brings_calls_to_the_broker_without_the_application(
     project, policy, redis_url, monkeypatch, closed_port
 ):
     """Without the application, once the broker is back."""
-    policy("forward_to: queue", "queue", "disk")
+    policy(FORWARDING)
     shop = project(SHOP, broker_url=f"redis://127.0.0.1:{closed_port}/0")
     sent = spooled(shop, 1, 2)
     monkeypatch.setenv("DISPATCH_BROKER_URL", redis_url)
@@ -153,7 +161,7 @@ def test_forward_brings_calls_to_the_broker_without_the_application(
 
 def test_forward_says_what_the_broker_did_not_take(project, policy, monkeypatch, closed_port):
     """Status 1; the calls are still there."""
-    policy("forward_to: queue", "queue", "disk")
+    policy(FORWARDING)
     monkeypatch.setenv("DISPATCH_BROKER_URL", f"redis://127.0.0.1:{closed_port}/0")
     spooled(project(SHOP), 1)
     asked = run("forward")
@@ -164,7 +172,7 @@ def test_forward_says_what_the_broker_did_not_take(project, policy, monkeypatch,
 
 def test_forward_runs_what_is_to_run_on_this_machine(project, policy):
     """In the command's own process; a failure is kept, and tried again when it is named."""
-    policy("run: fast", "disk", "queue")
+    policy(RUNNING)
     _, bad = spooled(project(SHOP), 1, -7)
 
     asked = run("forward")

@@ -34,13 +34,13 @@ dispatch.telemetry.setup(service="conformance")
 
 
 @contextmanager
-def working(folder, name, broker_url, result_backend):
+def working(folder, name, broker_url, result_backend, *, policy=QUEUE, settings=None):
     """A worker on the broker, and an app whose dispatcher sends everything there."""
     project = write(folder, name, SHOP + SOURCE, broker_url=broker_url, result_backend=result_backend)
     app = build_app(broker_url, result_backend)
     app.conf.task_default_queue = "conformance"
     with project.worker(pool="prefork", concurrency=1, env={"DISPATCH_TRACE_DIR": str(folder / "traces")}):
-        with Dispatcher(policy=parse(QUEUE), celery=app) as dispatcher:
+        with Dispatcher(policy=parse(policy), celery=app, settings=settings) as dispatcher:
             yield dispatcher
         withdraw_from(app)
         app.close()

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
@@ -15,8 +16,7 @@ from typing import Literal
 import psutil
 
 from dispatch.embedded import Worker
-from faults.logbook import Account, Logbook, account
-from servers.patience import eventually
+from faults.logbook import Account, Logbook
 from servers.process import group
 from servers.project import Project
 
@@ -24,7 +24,7 @@ _LONGEST_LIFE = 0.8
 """Seconds between a worker's readiness and its death."""
 
 _A_ROUND = 1.5
-"""Seconds for a worker to start, live and die, on a machine of two cores."""
+"""Seconds for a worker to start, live and die, until the campaign has seen what it takes on this machine."""
 
 
 @dataclass
@@ -41,39 +41,43 @@ class Campaign:
     pool: Literal["prefork", "solo"] = "prefork"
     env: dict[str, str] = field(default_factory=dict)
     patience: float = 60.0
-    """Seconds for the rest, once the killing is over."""
+    """Seconds without any call that ends, once the killing is over, until the rest counts as missing."""
+    pause: float = field(init=False)
+    """Seconds between two calls."""
 
     def run(self) -> Account:
         dice = random.Random(self.seed)
         sent: list[int] = []
         over = Event()
+        self.pause = _A_ROUND * self.kills / self.calls
         sender = threading.Thread(target=self._send_all, args=(sent, over), name="sender")
         sender.start()
         try:
-            for _ in range(self.kills):
+            begun = time.monotonic()
+            for round_ in range(1, self.kills + 1):
                 with self._worker() as worker:
                     _let_pass(dice)
                     self._kill(worker, dice)
+                left = (time.monotonic() - begun) / round_ * (self.kills - round_)
+                self.pause = left / max(1, self.calls - len(sent))
         finally:
             over.set()
             sender.join()
-        with self._worker(), suppress(AssertionError):  # the account says what is missing
-            eventually(lambda: self.book.ended() >= set(sent), within=self.patience)
-        return account(sent, self.book)
+        with self._worker():
+            return self.book.wait_for(sent, patience=self.patience)
 
     def _worker(self) -> AbstractContextManager[Worker]:
         env = {"LOGBOOK": str(self.book.path), **self.env}
         return self.project.worker(pool=self.pool, concurrency=2, env=env)
 
     def _send_all(self, sent: list[int], over: Event) -> None:
-        """At a rate by which they last about as long as the killing does."""
-        pause = _A_ROUND * self.kills / self.calls
+        """At a rate by which they last as long as the killing does."""
         for number in range(self.calls):
             with suppress(Exception):
                 self.send(number)
                 sent.append(number)
             if not over.is_set():
-                over.wait(pause)
+                over.wait(self.pause)
 
     def _kill(self, worker: Worker, dice: random.Random) -> None:
         """One of its processes, or all; where some live on, they do so for a moment."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from textwrap import dedent
 from types import ModuleType
 from typing import Any, Literal
@@ -11,8 +11,7 @@ from typing import Any, Literal
 import dispatch
 from dispatch.embedded import Worker
 from dispatch.policy import parse
-from faults.logbook import NOTE, Account, Logbook, account
-from servers.patience import eventually
+from faults.logbook import NOTE, Account, Logbook
 from servers.project import Project
 
 SOURCE = NOTE + dedent("""
@@ -50,7 +49,7 @@ _POLICY = """
 version: 1
 destinations:
   queue: {{transport: celery, queue: {queue}, publish_deadline: {deadline}, breaker: {{{breaker}}}{terms}}}
-  spare: {{transport: celery, queue: {queue}-spare, publish_deadline: {deadline}}}
+  spare: {{transport: celery, reached_by: pins, queue: {queue}-spare, publish_deadline: {deadline}}}
   fast: {{transport: local, workers: 2}}
 defaults: {{durability: durable}}
 rules:
@@ -94,14 +93,9 @@ class Shop:
     def worker(self, pool: Literal["prefork", "solo", "threads"] = "prefork") -> AbstractContextManager[Worker]:
         return self.project.worker(pool=pool, concurrency=2, env={"LOGBOOK": str(self.book.path)})
 
-    def wait_for(self, sent: Iterable[int], *, patience: float = 60.0) -> Account:
-        """Say what became of the calls, once all have ended or none has for `patience` seconds. Needs a worker."""
-        wanted = set(sent)
-        with suppress(AssertionError):  # the account says what is missing
-            while not self.book.ended() >= wanted:
-                known = len(self.book.ended())
-                eventually(lambda known=known: len(self.book.ended()) > known, within=patience)
-        return account(wanted, self.book)
+    def wait_for(self, sent: Iterable[int], **options: Any) -> Account:
+        """As `Logbook.wait_for`."""
+        return self.book.wait_for(sent, **options)
 
     def close(self) -> None:
         self.dispatcher.shutdown("5s")

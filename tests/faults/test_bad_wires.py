@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 
@@ -106,3 +107,27 @@ def test_a_wire_that_passes_a_byte_a_second_makes_a_call_unknown(wired, task):
 
     assert wired.with_word("accepted") <= found.keys()
     assert not wired.with_word("refused") & found.keys()
+
+
+def test_behind_a_wire_that_passes_a_byte_a_second_ephemeral_calls_go_elsewhere(wired):
+    """The one in hand is unknown after the deadline, and may be there once; those behind it run in the pool here."""
+    shop, wire = wired.shop, wired.wire
+
+    def taken(transport, number):
+        """The id of a call that went this way, or nothing. Until the breaker is open, one more may be unknown."""
+        with suppress(OutcomeUnknown):
+            handle = shop.task("chat").delay(number)
+            return handle.id if handle.decision.transport == transport else None
+
+    eventually(lambda: wired.send("repeat", "before") == "accepted")
+    wire.delay, wire.chunk = 1.0, 1
+    assert "unknown" == wired.send("chat", "slow")
+    behind = {eventually(lambda number=number: taken("local", number), within=30) for number in range(1, 6)}
+    eventually(lambda: {1, 2, 3, 4, 5} <= shop.book.ended())
+    wire.delay, wire.chunk = 0.0, 65536
+    there = eventually(lambda: taken("celery", 6), within=30)
+    found = wired.found()
+
+    assert 1 == found[there]
+    assert found["slow"] <= 1
+    assert not behind & found.keys()

@@ -91,6 +91,7 @@ PROGRAM = dedent("""
     """)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("on_shutdown", ["finish", "drop"])
 def test_a_program_that_is_told_to_end_says_what_became_of_its_calls(on_shutdown, project, tmp_path, dice, rounds):
     """SIGTERM, an exit in good order, and one line in the log; the calls themselves have written what ran."""

@@ -41,33 +41,37 @@ def campaign(open_shop, book, seed):
     return make
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.slow
 @pytest.mark.rabbitmq
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
 def test_no_durable_call_is_lost_on_rabbitmq(campaign, rabbitmq_url, pool, rounds):
     """Quorum queues, and acknowledged once they have run."""
-    account = campaign(rabbitmq_url, pool=pool, calls=rounds(100, 2500), kills=rounds(3, 25)).run()
+    account = campaign(rabbitmq_url, pool=pool, calls=rounds(100, 10_000), kills=rounds(3, 50)).run()
     print(account)
 
-    assert account.sent == rounds(100, 2500)
+    assert account.sent == rounds(100, 10_000)
     assert not account.missing
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.slow
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
 def test_no_durable_call_is_lost_on_redis(campaign, redis_url, pool, rounds):
-    """What Celery's transport loses with its worker, the ledger brings again; and never while somebody runs it."""
+    """What Celery's transport loses with its worker, the ledger brings again; and never while somebody runs it.
+
+    A call that ran twice was the last one of a process that died before it could settle it.
+    """
     account = campaign(redis_url, pool=pool, calls=rounds(200, 10_000), kills=rounds(5, 200)).run()
     print(account)
 
     assert account.sent == rounds(200, 10_000)
     assert not account.missing
     assert not account.overlaps
+    assert not account.uncalled_for
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.slow
 def test_plain_celery_loses_calls_on_redis(project, redis_url, book, seed, rounds):
     """The harness can fail: what Celery's transport has popped and not noted down is lost with its worker."""
@@ -79,10 +83,11 @@ def test_plain_celery_loses_calls_on_redis(project, redis_url, book, seed, round
         app.send_task(name, (number,))
 
     account = Campaign(
-        shop, book, send, calls=rounds(400, 10_000), kills=rounds(10, 200), seed=seed, patience=5.0
+        shop, book, send, calls=rounds(400, 10_000), kills=rounds(10, 200), seed=seed, patience=10.0
     ).run()
     with redis.Redis.from_url(redis_url) as client:
         kept = client.llen("celery") + client.hlen("unacked")
     print(f"{account}; {kept} may still be delivered")
 
-    assert len(account.missing) > kept
+    # Few kills may lose nothing for good; what the ledger's campaigns ask for, they miss all the same.
+    assert len(account.missing) > rounds(0, kept)

@@ -25,7 +25,7 @@ def peak():
 dispatcher = dispatch.Dispatcher(policy=parse(f'''
 version: 1
 destinations:
-  fast: {{transport: local, workers: 2, capacity: {CAPACITY}, on_full: {on_full}, block_timeout: 50ms}}
+  fast: {{transport: local, workers: 2, capacity: {CAPACITY}, on_full: {on_full}}}
 defaults: {{durability: ephemeral}}
 rules: []
 otherwise: {{route_to: fast}}
@@ -49,7 +49,7 @@ dispatcher.shutdown(0)
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("on_full", ["block", "next"])
+@pytest.mark.parametrize("on_full", ["block, block_timeout: 50ms", "next"], ids=["block", "next"])
 def test_a_producer_that_outruns_its_pool_fills_the_pool_and_not_the_memory(on_full, tmp_path, rounds):
     """With a thousand calls of 20 kB waiting, the resident set grows no more: it would by 20 kB for each call."""
     done = subprocess.run(

@@ -25,16 +25,24 @@ from servers.patience import eventually
 from servers.program import program
 from servers.proxy import Proxy
 
-HEAD = """
+pytestmark = pytest.mark.timeout(600)
+
+FORWARDING = """
+version: 1
+destinations:
+  queue: {transport: celery, queue: kitchen, publish_deadline: 500ms, breaker: {open_for: 100ms, max_open: 500ms}}
+  disk: {transport: spool, durability: asserted, forward_to: queue}
+defaults: {durability: durable}
+otherwise: {route_to: queue, fallback: [disk]}
+"""
+RUNNING = """
 version: 1
 destinations:
   fast: {transport: local, workers: 2}
-  queue: {transport: celery, queue: kitchen, publish_deadline: 500ms, breaker: {open_for: 100ms, max_open: 500ms}}
-  disk: {transport: spool, durability: asserted, %s}
+  disk: {transport: spool, durability: asserted, run: fast}
 defaults: {durability: durable}
+otherwise: {route_to: disk}
 """
-FORWARDING = HEAD % "forward_to: queue" + "otherwise: {route_to: queue, fallback: [disk]}\n"
-RUNNING = HEAD % "run: fast" + "otherwise: {route_to: disk}\n"
 
 SHOP = NOTE + dedent("""
     import dispatch
@@ -95,27 +103,37 @@ def rows(dispatcher):
 
 
 def arguments(message):
-    return json.loads(base64.b64decode(message["raw"]["body"]))[0]
+    raw = message["raw"]
+    return json.loads(base64.b64decode(raw["body"]) if isinstance(raw, dict) else raw.body)[0]
+
+
+def settle_in(work):
+    """Until the broker takes a call, and not the disk: a new queue of RabbitMQ may take longer than the deadline."""
+    eventually(lambda: work.delay(0).decision.transport == "celery", within=30)
+
+
+LEASE = 30
+"""Seconds for which the forwarder of a killed process holds off the next one."""
 
 
 def emptied(dispatcher):
-    eventually(lambda: not rows(dispatcher), within=30, what="the spool to be empty")
+    eventually(lambda: not rows(dispatcher), within=LEASE + 60, what="the spool to be empty")
 
 
 # The broker ------------------------------------------------------------------------------------------------------
 
 
-def test_calls_made_while_the_broker_is_away_arrive_when_it_is_back(private_redis, open_):
+def test_calls_made_while_the_broker_is_away_arrive_when_it_is_back(server, open_):
     """Each once, under the id that its caller knows, durable in its headers."""
-    dispatcher, work = open_(private_redis.url)
-    work.delay(0)
-    private_redis.stop()
+    dispatcher, work = open_(server.url)
+    settle_in(work)
+    server.stop()
     handles = [work.delay(number) for number in range(1, 21)]
     assert {"spooled"} == {handle.status for handle in handles}
-    private_redis.start()
+    server.start()
     emptied(dispatcher)
 
-    found = messages(private_redis.url, "kitchen")[1:]
+    found = [each for each in messages(server.url, "kitchen") if arguments(each) != [0]]
     assert Counter(handle.id for handle in handles) == Counter(each["headers"]["id"] for each in found)
     assert {"durable"} == {each["headers"]["dispatch-durability"] for each in found}
     assert list(range(1, 21)) == sorted(arguments(each)[0] for each in found)
@@ -141,18 +159,18 @@ def test_a_delay_and_an_expiry_go_on_counting_on_disk(private_redis, open_):
     assert 3500 < expires - due <= 3700
 
 
-def test_a_call_sent_into_silence_is_spooled_and_arrives(private_redis, open_):
+def test_a_call_sent_into_silence_is_spooled_and_arrives(server, open_):
     """At least once, under one id; `delay` says `unknown` by its handle, and raises nothing."""
-    with Proxy(private_redis.port) as wire:
-        dispatcher, work = open_(f"redis://127.0.0.1:{wire.port}/0")
-        work.delay(0)
+    with Proxy(server.port) as wire:
+        dispatcher, work = open_(server.url.replace(f":{server.port}/", f":{wire.port}/"))
+        settle_in(work)
         with wire.mute():
             handle = work.delay(1)
             assert "unknown" == handle.status
             assert ["unknown"] == [row.state for row in rows(dispatcher)]
         emptied(dispatcher)
 
-        assert handle.id in ids(private_redis.url, "kitchen")
+        assert handle.id in ids(server.url, "kitchen")
 
 
 def test_a_redis_out_of_memory_has_its_calls_when_it_has_some(private_redis, open_):
@@ -192,20 +210,22 @@ def killed(folder, shop, dice, first):
     return {int(number): call for number, call in map(str.split, said)}
 
 
-def test_every_call_of_a_caller_killed_while_the_broker_is_away_arrives(private_redis, open_, shop, tmp_path, campaign):
+def test_every_call_of_a_caller_killed_while_the_broker_is_away_arrives(server, open_, shop, tmp_path, campaign):
     """Killed at random points: whatever its `delay` returned for is forwarded by the next process."""
     dice, rounds = campaign
     promised = {}
     (tmp_path / "policy.yaml").write_text(FORWARDING)
-    url = private_redis.url
-    private_redis.stop()
+    url = server.url
+    server.stop()
     for number in range(rounds):
         promised |= killed(tmp_path, shop | {"DISPATCH_BROKER_URL": url}, dice, number * 1_000_000)
-    private_redis.start()
+    server.start()
     dispatcher, _ = open_(url)
     emptied(dispatcher)
+    arrived = set(ids(url, "kitchen"))
+    print(f"{len(promised)} promised, {len(set(promised.values()) - arrived)} missing")
 
-    assert set() == set(promised.values()) - set(ids(url, "kitchen"))
+    assert set() == set(promised.values()) - arrived
 
 
 def test_every_call_that_was_to_run_here_does_though_its_process_is_killed(shop, tmp_path, campaign):
@@ -217,4 +237,5 @@ def test_every_call_that_was_to_run_here_does_though_its_process_is_killed(shop,
         promised |= killed(tmp_path, shop, dice, number * 1_000_000)
     with program(CALLER, tmp_path, env=shop) as heir:
         heir.say("")
-        eventually(lambda: set(promised) <= book.ended(), within=40, what="every promised call to run")
+        eventually(lambda: set(promised) <= book.ended(), within=LEASE + 60, what="every promised call to run")
+    print(f"{len(promised)} promised, {len(set(promised) - book.ended())} missing")

@@ -20,7 +20,7 @@ TEXT = """
 version: 1
 destinations:
   fast: {{transport: local, {settings}}}
-  spare: {{transport: local, workers: 1, capacity: 1000}}
+  spare: {{transport: local, reached_by: pins, workers: 1, capacity: 1000}}
 defaults: {{durability: ephemeral}}
 rules: []
 otherwise: {{route_to: fast{more}}}
@@ -369,15 +369,13 @@ def test_shutdown_sends_away_who_stands_in_line(dispatcher):
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-@pytest.mark.parametrize("on_full", ["block", "next"])
+@pytest.mark.parametrize("on_full", ["block, block_timeout: 20ms", "next"], ids=["block", "next"])
 def test_a_storm_never_exceeds_the_bound_and_leaves_nothing(dispatcher, runner, on_full):
     """Threads and coroutines send calls of all sizes, wait, give up and cancel; the seed says which."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 - to run it again
     chance = random.Random(seed)
-    one = dispatcher(
-        policy(f"{runner}, workers: 3, capacity: 3, max_bytes: 2KiB, on_full: {on_full}, block_timeout: 20ms")
-    )
+    one = dispatcher(policy(f"{runner}, workers: 3, capacity: 3, max_bytes: 2KiB, on_full: {on_full}"))
     task = echo if runner == "runner: thread" else aecho
     allowance = one.destinations["fast"]._allowance
     most = 0

@@ -23,7 +23,7 @@ PLACE = """
 version: 1
 destinations:
   loop: {{transport: local, {settings}}}
-  spare: {{transport: local, workers: 1, capacity: 10}}
+  spare: {{transport: local, reached_by: pins, workers: 1, capacity: 10}}
 defaults: {{durability: ephemeral}}
 rules: []
 otherwise: {{route_to: loop{more}}}

@@ -21,7 +21,7 @@ TIGHT = """
 version: 1
 destinations:
   fast: {{transport: local, workers: 1, capacity: 2, on_full: {on_full}, on_shutdown: {on_shutdown}}}
-  spare: {{transport: local, workers: 1, capacity: 2}}
+  spare: {{transport: local, reached_by: pins, workers: 1, capacity: 2}}
 defaults: {{durability: ephemeral}}
 rules: []
 otherwise: {{route_to: fast, fallback: [{fallback}]}}

@@ -19,7 +19,7 @@ from dispatch._endings import Endings
 TIGHT = """
 version: 1
 destinations:
-  fast: {{transport: local, workers: 1, capacity: 1, on_full: {on_full}, block_timeout: 10s}}
+  fast: {{transport: local, workers: 1, capacity: 1, on_full: {on_full}}}
 defaults: {{durability: ephemeral}}
 rules: []
 otherwise: {{route_to: fast}}
@@ -171,7 +171,7 @@ def test_a_timeout_says_how_many_are_missing(dispatcher, held):
 
 def test_cancel_keeps_from_running_what_has_not_started(dispatcher, held):
     """When the results raise, here of a timeout, and only with `cancel=True`."""
-    dispatcher(TIGHT.format(on_full="block").replace("capacity: 1", "capacity: 10"))
+    dispatcher(TIGHT.format(on_full="block, block_timeout: 10s").replace("capacity: 1", "capacity: 10"))
     running, *waiting = batch = hold.map(held)
     assert started[held[0]].wait(5)
 
@@ -190,7 +190,7 @@ def test_cancel_keeps_from_running_what_has_not_started(dispatcher, held):
 
 def test_a_group_says_how_many_it_cancelled(dispatcher, held):
     """Not those that run, nor those that were cancelled before."""
-    dispatcher(TIGHT.format(on_full="block").replace("capacity: 1", "capacity: 10"))
+    dispatcher(TIGHT.format(on_full="block, block_timeout: 10s").replace("capacity: 1", "capacity: 10"))
     batch = hold.map(held)
     assert started[held[0]].wait(5)
 
@@ -240,7 +240,7 @@ def test_in_a_forked_child_the_parents_groups_are_lost(dispatcher, held):
 
 def test_handles_come_as_their_calls_end(dispatcher, held):
     """Those that have ended already come first."""
-    dispatcher(TIGHT.format(on_full="block").replace("workers: 1", "workers: 4"))
+    dispatcher(TIGHT.format(on_full="block, block_timeout: 10s").replace("workers: 1", "workers: 4"))
     quick = add.delay(1)
     quick.result(timeout=5)
     slow = [hold.delay(number) for number in held]
@@ -290,7 +290,7 @@ def test_handles_that_came_are_not_kept(dispatcher):
 
 def test_every_ending_is_counted_exactly_once(dispatcher):
     """With many threads ending calls while another reads, at a tiny switch interval."""
-    dispatcher(TIGHT.format(on_full="block").replace("workers: 1", "workers: 8"))
+    dispatcher(TIGHT.format(on_full="block, block_timeout: 10s").replace("workers: 1", "workers: 8"))
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -320,7 +320,7 @@ def test_a_bell_rings_once(dispatcher, held):
 
 def test_items_are_drawn_as_there_is_room(dispatcher):
     """A map over a generator never runs further ahead than the pool lets it: back pressure reaches the source."""
-    dispatcher(TIGHT.format(on_full="block"))
+    dispatcher(TIGHT.format(on_full="block, block_timeout: 10s"))
     finished, ahead = [], []
 
     @dispatch.task(name="groups.finish")
@@ -439,7 +439,7 @@ def test_a_coroutine_says_how_it_meets_errors(dispatcher, held):
 
 def test_async_for_takes_handles_as_they_end(dispatcher, held):
     """Woken from the worker's thread, one by one."""
-    dispatcher(TIGHT.format(on_full="block").replace("workers: 1", "workers: 3"))
+    dispatcher(TIGHT.format(on_full="block, block_timeout: 10s").replace("workers: 1", "workers: 3"))
 
     async def main():
         came = []
@@ -496,7 +496,7 @@ def test_amap_lets_the_loop_turn(dispatcher):
 
 def test_amap_draws_from_async_iterables(dispatcher):
     """And waits for room while it does, where the pool has little."""
-    dispatcher(TIGHT.format(on_full="block"))
+    dispatcher(TIGHT.format(on_full="block, block_timeout: 10s"))
 
     async def items():
         for number in range(20):

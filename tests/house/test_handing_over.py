@@ -19,8 +19,8 @@ POLICY = """
 version: 1
 destinations:
   fast: {{transport: local, runner: {runner}, workers: 1, on_shutdown: hand_over}}
-  spare: {{transport: local, workers: 1}}
-  queue: {{transport: celery, queue: {queue}}}
+  spare: {{transport: local, reached_by: pins, workers: 1}}
+  queue: {{transport: celery, queue: {queue}, reached_by: pins}}
 defaults: {{durability: ephemeral}}
 rules: []
 otherwise: {{route_to: fast, fallback: [{fallback}]}}

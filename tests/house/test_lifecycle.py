@@ -20,7 +20,6 @@ rules: []
 otherwise: {{route_to: fast}}
 """
 
-DURABLE = FAST.replace("ephemeral", "durable").format(on_shutdown="finish")
 
 started, release = threading.Event(), threading.Event()
 
@@ -76,10 +75,10 @@ def test_a_durable_call_without_a_broker_is_not_configured(undefined):
 
 def test_a_durable_call_that_only_memory_could_take_is_not_accepted(dispatcher):
     """`not_durable`, not a local run."""
-    dispatcher(DURABLE)
+    dispatcher(FAST.format(on_shutdown="finish"))
 
     with pytest.raises(dispatch.NotAccepted, match="fast: not_durable") as caught:
-        echo.delay(1)
+        keep.delay(1)
 
     assert [("fast", "not_durable")] == [(each.destination, each.why) for each in caught.value.passed_over]
 

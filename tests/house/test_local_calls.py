@@ -20,8 +20,8 @@ from dispatch.transports.local._waits import Room
 TIGHT = """
 version: 1
 destinations:
-  fast: {{transport: local, workers: 1, capacity: 1, on_full: {on_full}, block_timeout: 50ms}}
-  spare: {{transport: local, workers: 1, capacity: 10}}
+  fast: {{transport: local, workers: 1, capacity: 1, on_full: {on_full}}}
+  spare: {{transport: local, reached_by: pins, workers: 1, capacity: 10}}
 defaults: {{durability: ephemeral}}
 rules: []
 otherwise: {{route_to: fast, fallback: [{fallback}]}}
@@ -251,7 +251,7 @@ def test_full_and_reject_is_an_error_at_once(dispatcher, held):
         identity.delay(1)
 
 
-@pytest.mark.parametrize("on_full", ["next", "block"])
+@pytest.mark.parametrize("on_full", ["next", "block, block_timeout: 50ms"], ids=["next", "block"])
 def test_full_and_next_takes_the_fallback_and_says_why(dispatcher, held, on_full):
     """`next` at once, `block` when its timeout is over; the decision names whom it passed over."""
     dispatcher(TIGHT.format(on_full=on_full, fallback="spare"))
@@ -266,7 +266,7 @@ def test_full_and_next_takes_the_fallback_and_says_why(dispatcher, held, on_full
 
 def test_full_everywhere_is_destination_full(dispatcher, held):
     """Without a candidate that has room there is an error, not a wait without end."""
-    dispatcher(ALONE.format(on_full="block"))
+    dispatcher(ALONE.format(on_full="block, block_timeout: 50ms"))
     fill(held)
 
     with pytest.raises(dispatch.DestinationFull):
@@ -286,7 +286,7 @@ def test_full_and_caller_runs_runs_where_it_was_sent(dispatcher, held):
 
 def test_blocking_waits_for_room(dispatcher, held):
     """`block`: as soon as the worker is free, the call is taken, and nothing is passed over."""
-    dispatcher(ALONE.format(on_full="block").replace("50ms", "10s"))
+    dispatcher(ALONE.format(on_full="block, block_timeout: 50ms").replace("50ms", "10s"))
     fill(held)
     threading.Timer(0.05, gates[held].open.set).start()
 
@@ -308,14 +308,14 @@ def flood(width: int) -> int:
 
 def test_a_task_that_floods_its_own_full_pool_does_not_deadlock(dispatcher):
     """With one worker and one slot, what does not fit runs where it was sent."""
-    dispatcher(ALONE.format(on_full="block").replace("50ms", "10s"))
+    dispatcher(ALONE.format(on_full="block, block_timeout: 50ms").replace("50ms", "10s"))
 
     assert 10 == flood.delay(10).result(timeout=5)
 
 
 def test_an_expired_call_does_not_run(dispatcher, held):
     """Looked at just before the start."""
-    dispatcher(ALONE.format(on_full="block"))
+    dispatcher(ALONE.format(on_full="block, block_timeout: 50ms"))
     running = hold.delay(held)
     assert gates[held].started.wait(5)
     late = identity.apply_async((1,), expires=0.000001)
@@ -357,7 +357,7 @@ def test_a_cancelled_wait_leaves_the_call_alone(dispatcher, held):
 
 def test_adelay_waits_for_room_without_stopping_the_loop(dispatcher, held):
     """While it waits, the loop goes on turning; `delay` in a loop acts as `next` instead."""
-    dispatcher(ALONE.format(on_full="block").replace("50ms", "10s"))
+    dispatcher(ALONE.format(on_full="block, block_timeout: 50ms").replace("50ms", "10s"))
 
     async def main():
         fill(held)
@@ -377,7 +377,7 @@ def test_adelay_waits_for_room_without_stopping_the_loop(dispatcher, held):
 
 def test_a_coroutine_that_gives_up_waiting_for_room_withdraws_its_call(dispatcher, held):
     """The call does not run later behind its back."""
-    dispatcher(ALONE.format(on_full="block").replace("50ms", "10s"))
+    dispatcher(ALONE.format(on_full="block, block_timeout: 50ms").replace("50ms", "10s"))
     ran = []
 
     async def main():
@@ -438,7 +438,7 @@ def parent(depth: int) -> int:
 
 def test_a_task_that_waits_for_its_own_pool_runs_what_it_waits_for(dispatcher):
     """With every worker waiting, the waiting one lends its thread; no pool waits for itself."""
-    dispatcher(ALONE.format(on_full="block"))
+    dispatcher(ALONE.format(on_full="block, block_timeout: 50ms"))
 
     assert 20 == parent.delay(20).result(timeout=10)
 
@@ -483,7 +483,7 @@ def _no_more_threads(_):
 @pytest.mark.parametrize(("of_task", "of_call"), [("1us", 60), ("1m", "1us")])
 def test_the_shorter_expires_holds(dispatcher, held, of_task, of_call):
     """The task's and the call's are both promises; a text with a unit is understood in both."""
-    dispatcher(ALONE.format(on_full="block"))
+    dispatcher(ALONE.format(on_full="block, block_timeout: 50ms"))
     running = hold.delay(held)
     assert gates[held].started.wait(5)
     late = dispatch.task(name=f"house.late.{of_task}", expires=of_task)(len).apply_async(("x",), expires=of_call)
@@ -496,15 +496,15 @@ def test_the_shorter_expires_holds(dispatcher, held, of_task, of_call):
 
 def test_requirements_made_up_for_each_call_do_not_fill_the_memory(dispatcher, monkeypatch):
     """A budget computed anew for each call is natural; plans for all of them are not kept."""
-    from dispatch import _dispatcher
+    from dispatch import _regime
 
-    monkeypatch.setattr(_dispatcher, "_PLANS_KEPT", 10)
+    monkeypatch.setattr(_regime, "_PLANS_KEPT", 10)
     one = dispatcher()
 
     for number in range(100):
         identity.options(latency_budget=1 + number / 1000).delay(number).result(timeout=5)
 
-    assert len(one._plans) <= 10
+    assert len(one._regime.plans) <= 10
 
 
 class Untouched(ThreadPoolExecutor):
@@ -516,7 +516,7 @@ class Untouched(ThreadPoolExecutor):
 
 def test_coroutines_that_wait_for_room_take_no_thread_of_their_loops(dispatcher, held):
     """However many wait, `asyncio.to_thread` of the application is not behind them."""
-    dispatcher(TIGHT.format(on_full="block", fallback="spare"))
+    dispatcher(TIGHT.format(on_full="block, block_timeout: 50ms", fallback="spare"))
 
     async def main():
         asyncio.get_running_loop().set_default_executor(Untouched())
@@ -554,6 +554,6 @@ def wait_for_a_loop(number: int) -> int:
 
 def test_a_worker_that_waits_for_a_coroutine_leaves_it_to_its_loop(dispatcher):
     """It lends its thread to calls that threads run, and to no others: a coroutine would come back unawaited."""
-    dispatcher(ALONE.format(on_full="block"))
+    dispatcher(ALONE.format(on_full="block, block_timeout: 50ms"))
 
     assert 4950 == wait_for_a_loop.delay(100).result(timeout=10)

@@ -23,7 +23,7 @@ PROCESSES = """
 version: 1
 destinations:
   cpu: {{transport: local, runner: process, workers: {workers}{more}}}
-  fast: {{transport: local}}
+  fast: {{transport: local, reached_by: pins}}
 defaults: {{durability: ephemeral}}
 rules: []
 otherwise: {{route_to: cpu{then}}}

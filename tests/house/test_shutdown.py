@@ -23,7 +23,7 @@ POLICY = """
 version: 1
 destinations:
   fast: {transport: local, workers: 2, capacity: 10}
-  other: {transport: local, workers: 1, capacity: 10}
+  other: {transport: local, reached_by: pins, workers: 1, capacity: 10}
 defaults: {durability: ephemeral}
 rules: []
 otherwise: {route_to: fast}
@@ -210,7 +210,8 @@ def test_set_up_and_ended_hundreds_of_times_it_leaves_nothing_behind(monkeypatch
     for _ in range(200):
         cycle()
 
-    assert before == eventually(lambda: figures() if figures() <= before else None)
+    # At most as many of each: what other tests have left behind may end meanwhile.
+    assert eventually(lambda: all(now <= then for now, then in zip(figures(), before, strict=True)))
 
 
 # The interpreter's exit --------------------------------------------------------------------------------------------

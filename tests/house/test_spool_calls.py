@@ -6,29 +6,36 @@ import asyncio
 import os
 import threading
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
 import dispatch
 from dispatch import _default
 from dispatch._dispatcher import Dispatcher
+from dispatch._flag import Flag
 from dispatch.policy import parse
 from dispatch.settings import Settings
 from dispatch.transports.celery.publishing import Ticket
 from dispatch.transports.celery.publishing._answer import ACCEPTED, refused
 from servers.patience import eventually
 
-HEAD = """
+FORWARDING = """
+version: 1
+destinations:
+  queue: {transport: celery, queue: kitchen, publish_deadline: 500ms}
+  disk: {transport: spool, durability: asserted, forward_to: queue}
+defaults: {durability: durable}
+otherwise: {route_to: queue, fallback: [disk]}
+"""
+RUNNING = """
 version: 1
 destinations:
   fast: {transport: local, workers: 2}
-  queue: {transport: celery, queue: kitchen, publish_deadline: 500ms}
-  disk: {transport: spool, durability: asserted, %s}
+  disk: {transport: spool, durability: asserted, run: fast}
 defaults: {durability: durable}
+otherwise: {route_to: disk}
 """
-
-FORWARDING = HEAD % "forward_to: queue" + "otherwise: {route_to: queue, fallback: [disk]}"
-RUNNING = HEAD % "run: fast" + "otherwise: {route_to: disk}"
 
 gate = threading.Event()
 ran: list[object] = []
@@ -283,10 +290,10 @@ def test_a_full_spool_says_so(open_):
 
 def test_an_ephemeral_call_is_never_spooled(open_):
     """It would be repeated after a crash."""
-    open_(RUNNING.replace("durability: durable", "durability: ephemeral"))
+    open_(RUNNING)
 
     with pytest.raises(dispatch.NotAccepted, match="an ephemeral call is never repeated"):
-        double.delay(1)
+        double.options(durability="ephemeral").delay(1)
 
 
 def test_a_spool_without_a_name_is_not_configured(open_):
@@ -342,10 +349,13 @@ def silent(open_, closed_port):
     """A dispatcher whose broker takes messages and does not answer, and the tickets of those messages."""
     dispatcher = open_(FORWARDING, broker_url=away(closed_port))
     queue, tickets = dispatcher.destinations["queue"], []
+    start = SimpleNamespace(imported=Flag(), warm=Flag())
+    start.imported.hoist()
+    start.warm.hoist()
 
     def hand_over(call, *, may_wait):
         yield from ()
-        tickets.append(Ticket(None, None, 0.0))
+        tickets.append(Ticket(None, start, 0.0))
         assert tickets[-1].take()
         tickets[-1].conclude()
         return queue._outcome(call, tickets[-1])

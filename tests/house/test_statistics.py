@@ -20,7 +20,7 @@ POLICY = """
 version: 1
 destinations:
   fast: {transport: local, workers: 2, capacity: 100, max_bytes: 1MiB}
-  loop: {transport: local, runner: asyncio, workers: 1, capacity: 10}
+  loop: {transport: local, runner: asyncio, workers: 1, capacity: 10, reached_by: pins}
   queue: {transport: celery}
 defaults: {durability: ephemeral}
 rules:

@@ -23,7 +23,7 @@ TWO = """
 version: 1
 destinations:
   fast: {transport: local, workers: 2, capacity: 10}
-  spare: {transport: local, workers: 1}
+  spare: {transport: local, reached_by: pins, workers: 1}
 defaults: {durability: ephemeral}
 rules: []
 otherwise: {route_to: fast, fallback: [spare]}

@@ -28,6 +28,8 @@ class Made:
     down: str | None = None
     """Why it cannot take anything just now."""
     encodes: bool = True
+    live: dict[str, int] = field(default_factory=dict)
+    """What its prediction rests on."""
     asked: list[str] = field(default_factory=list)
 
     @property
@@ -44,8 +46,11 @@ class Made:
         self.asked.append("unfit")
         return PassedOver(self.name, self.down) if self.down else None
 
-    def predicted_start_ns(self) -> int:
+    def predicted_start_ns(self, spec: TaskSpec) -> int:
         return self.start_ns
+
+    def figures(self, spec: TaskSpec) -> dict[str, int]:
+        return self.live
 
     def refuses(self, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PassedOver | None:
         self.asked.append("refuses")
@@ -84,9 +89,9 @@ def a_task(
 HEAD = """\
 version: 1
 destinations:
-  fast: {transport: local}
-  queue: {transport: celery}
-  other: {transport: celery}
+  fast: {transport: local, reached_by: pins}
+  queue: {transport: celery, reached_by: pins}
+  other: {transport: celery, reached_by: pins}
 defaults: {durability: ephemeral}
 """
 

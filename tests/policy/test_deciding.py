@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dispatch.errors import PassedOver
 from dispatch.policy import parse
 from policy.places import HEAD, a_task, broker, by_name, decided, local, offered, plan
 
@@ -90,8 +91,8 @@ def test_the_first_rule_that_holds_decides():
         "rules:\n"
         "  - {name: big, match: {payload: '> 1KiB'}, route_to: other}\n"
         "  - {name: cpu, match: {kind: cpu}, route_to: fast}\n"
-        "  - {name: also, match: {kind: cpu}, route_to: queue}\n" + OTHERWISE,
-        a_task(kind="cpu"),
+        "  - {name: also, match: {tags: slow}, route_to: queue}\n" + OTHERWISE,
+        a_task(kind="cpu", tags=frozenset({"slow"})),
     )
 
     assert ("cpu", "fast") == decided(bound, 1)
@@ -161,7 +162,9 @@ def test_the_strongest_durability_and_the_nearest_budget_hold(spec, expected):
 
 def test_the_default_speaks_only_where_nobody_else_does():
     """A task that says ephemeral stays so under a policy whose default is durable."""
-    policy = parse(HEAD.replace("durability: ephemeral", "durability: durable") + OTHERWISE)
+    policy = parse(
+        HEAD.replace("durability: ephemeral", "durability: durable") + "otherwise: {route_to: fast, fallback: [queue]}"
+    )
     places = by_name(local(), broker(), broker("other"))
 
     assert "durable" == policy.bind(a_task(), places).durability
@@ -230,6 +233,28 @@ def test_a_destination_that_has_to_be_asked_is_never_first(spec, place):
 
     assert route.first is None
     assert "fast" == route.decision.destination
+
+
+def test_who_stands_behind_a_broker_that_is_left_alone_is_sure_to_get_the_call():
+    """One question more than for the first, and one decision for them all, as long as the reason is the same."""
+    queue = broker("other", down="breaker_open")
+    route = plan("otherwise: {route_to: other, fallback: [fast]}\n", None, queue).only
+    reason = PassedOver("other", "breaker_open")
+    queue.unfit = lambda _durability: reason
+    decision = route.for_second()
+
+    assert ("fast", (reason,)) == (decision.destination, decision.passed_over)
+    assert decision is route.for_second()
+    queue.unfit = lambda _durability: PassedOver("other", "refused")
+    assert "refused" == route.for_second().passed_over[0].why
+    queue.unfit = lambda _durability: None
+    assert route.for_second() is None
+
+
+@pytest.mark.parametrize("spec", [a_task(durability="durable"), a_task(latency_budget="1s")])
+def test_what_must_be_weighed_has_no_sure_second(spec):
+    """Durable calls and budgets ask every candidate."""
+    assert plan("otherwise: {route_to: other, fallback: [fast]}\n", spec, broker("other")).only.second is None
 
 
 def test_a_destination_is_not_asked_before_its_turn():

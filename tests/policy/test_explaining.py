@@ -135,3 +135,13 @@ def test_nothing_is_explained_about_a_payload_that_nobody_asked_for():
 
     assert "payload not asked" in str(explained)
     assert not explained.to_dict()["payload"]["asked"]
+
+
+def test_the_live_figures_stand_below_their_candidate():
+    """What the prediction rests on, at this moment; as numbers too."""
+    queue = broker(live={"publish_ns": 400_000, "heard": 12})
+    explained = plan("otherwise: {route_to: queue, fallback: [fast]}\n", None, queue).explain((), {})
+
+    assert "→ queue (celery) gets the call\n      now: publish 400 µs, heard 12" == str(explained.candidates[0])
+    assert "  fast (local) is fit, and would be next" == str(explained.candidates[1])
+    assert {"publish_ns": 400_000, "heard": 12} == explained.to_dict()["candidates"][0]["figures"]

@@ -14,7 +14,7 @@ destinations:
     runner: thread
     workers: 8
     capacity: 0
-    on_full: caller_runs
+    on_full: block
     block_timeout: 1m30s
     on_shutdown: drop
   queue:
@@ -24,7 +24,7 @@ destinations:
     durability: asserted
     expires: 1h
     max_payload: 1MiB
-  plain: {transport: local}
+  plain: {transport: local, reached_by: pins}
   bare: {transport: celery}
 defaults: {durability: durable, latency_budget: 10s}
 tasks:
@@ -35,7 +35,7 @@ rules:
       task: ["billing.*", "shop.charge"]
       tags: slow
       kind: io
-      durability: durable
+      durability: ephemeral
       latency_budget: 1s..1m
       payload: ">= 10KiB"
       all: [{kind: io}]
@@ -44,7 +44,7 @@ rules:
     route_to: queue
     fallback: [bare]
     on_infeasible: reject
-otherwise: {route_to: fast}
+otherwise: {route_to: bare, fallback: [fast]}
 """
 
 
@@ -54,7 +54,7 @@ def test_every_key_is_typed_by_its_meaning():
     fast, queue = policy.destinations["fast"], policy.destinations["queue"]
 
     assert isinstance(fast, LocalSettings)
-    assert (8, 0, "caller_runs", 90 * 10**9, "drop") == (
+    assert (8, 0, "block", 90 * 10**9, "drop") == (
         fast.workers,
         fast.capacity,
         fast.on_full,
@@ -72,14 +72,14 @@ def test_every_key_is_typed_by_its_meaning():
     assert ("durable", 10**10) == (policy.defaults.durability, policy.defaults.latency_budget_ns)
     assert 5 * 10**9 == policy.tasks["billing.*"].latency_budget_ns
     assert ("queue", "bare") == policy.rules[0].targets
-    assert ("fast",) == policy.otherwise.targets
+    assert ("bare", "fast") == policy.otherwise.targets
 
 
 def test_what_is_left_out_has_a_value_that_suits():
     """Threads, ten thousand calls that wait, a second for room; two seconds for the broker, which is asked."""
     plain, bare = parse(WHOLE).destinations["plain"], parse(WHOLE).destinations["bare"]
 
-    assert LocalSettings(transport="local") == plain
+    assert LocalSettings(transport="local", reached_by="pins") == plain
     assert ("thread", None, 10_000, "block", 10**9, "finish") == (
         plain.runner,
         plain.workers,

@@ -17,7 +17,7 @@ tasks:
   "shop.*": {latency_budget: 5s}
 rules:
   - {name: first, match: {durability: durable}, route_to: queue}
-otherwise: {route_to: fast}
+otherwise: {route_to: fast, fallback: [queue]}
 """
 
 
@@ -92,7 +92,7 @@ def test_an_overlay_changes_destinations_defaults_and_tasks_key_by_key(files):
     version: 1
     destinations:
       fast: {workers: 9}
-      extra: {transport: local}
+      extra: {transport: local, reached_by: pins}
     defaults: {durability: durable}
     tasks:
       "shop.*": {durability: durable}

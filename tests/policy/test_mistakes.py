@@ -138,7 +138,12 @@ TABLE = [
     # What a spool's calls are handed to.
     (spool("forward_to: «fast»"), "wrong-way-out", "Of transport celery are: queue."),
     (spool("run: «queue»"), "wrong-way-out", "Of transport local are: fast."),
-    (spool("forward_to: «disk»"), "wrong-way-out", "is of transport spool"),
+    (spool("forward_to: «disk»"), "circle", "disk → disk"),
+    (
+        spool("forward_to: «far»}\n  far: {transport: spool, reached_by: pins, run: fast"),
+        "wrong-way-out",
+        "is of transport spool",
+    ),
     (spool("forward_to: «quue»"), "unknown-destination", "Did you mean `queue`?"),
     (
         spool("run: «fast»").replace("local", "local, runner: asyncio, loop: caller"),

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from dispatch._registry import TaskSpec
 from dispatch.errors import PassedOver, PolicyError, Problem
-from dispatch.policy import AtLeast, Plan, load, parse
+from dispatch.policy import AtLeast, Plan, Policy, load, parse
 from policy.places import Made, a_task, by_name
+from policy.universe import written
 
 NAMES = ("here", "there", "queue", "far")
+_REMOTE = NAMES[2:]
 KEYS = (
     "version destinations defaults tasks rules otherwise transport route_to fallback match all any not payload "
     "latency_budget kind workers breaker name durability fast queue << [key]"
@@ -127,7 +129,9 @@ tails = st.builds(
 policies = st.builds(
     lambda rules, otherwise, durability: {
         "version": 1,
-        "destinations": {name: {"transport": "local"} for name in NAMES},
+        "destinations": {
+            name: {"transport": "celery" if name in _REMOTE else "local", "reached_by": "pins"} for name in NAMES
+        },
         "defaults": {"durability": durability},
         "rules": [{"name": f"r{at}", "match": match, **tail} for at, (match, tail) in enumerate(rules)],
         "otherwise": otherwise,
@@ -166,9 +170,36 @@ specs = st.builds(
 arguments = st.sampled_from([(), (1,), ("x" * 90,), ("x" * 800,), ("x" * 5000,), (object(),), (list(range(20_000)),)])
 
 
+def mended(policy: dict) -> Policy:
+    """The policy without what is proved against it."""
+    return parse(written(mend(policy)))
+
+
+def mend(policy: dict) -> dict:
+    """The policy as it is written when each mistake is mended as its cure says."""
+    policy = json.loads(json.dumps(policy))
+    while True:
+        try:
+            parse(written(policy))
+        except PolicyError as error:
+            problem = error.problems[0]
+        else:
+            return policy
+        at = problem.line - 2
+        route = policy["rules"][at] if at < len(policy["rules"]) else policy["otherwise"]
+        if problem.code in ("never-holds", "shadowed-rule", "redundant-rule"):
+            del policy["rules"][at]
+        elif problem.code == "no-effect":
+            route["on_infeasible"] = "rank"
+        elif len(route["fallback"]) + 1 < len(NAMES):
+            route["fallback"] = [name for name in NAMES if name != route["route_to"]]
+        else:
+            raise AssertionError(problem)
+
+
 def bind(policy: object, spec: TaskSpec, made: tuple[Made, ...]) -> Plan:
     assume(spec.requirements.only in {None, *(place.transport for place in made)})
-    return parse(json.dumps(policy)).bind(spec, by_name(*made))
+    return mended(policy).bind(spec, by_name(*made))
 
 
 @CALM

@@ -91,3 +91,84 @@ def test_on_infeasible_reject_does_not_touch_a_durable_call():
 def test_the_budget_itself_is_in_time(start):
     """At most the budget, as the requirement says."""
     assert not ranked(bound("otherwise: {route_to: queue}\n", broker(start_ns=start)))[0].over_budget
+
+
+# Hysteresis ------------------------------------------------------------------------------------------------------
+
+
+def preferred(each):
+    return ranked(each)[0].name
+
+
+def test_a_prediction_that_swings_about_the_budget_changes_the_order_once():
+    """A square wave of load: late and not quite late, a thousand times."""
+    queue = broker()
+    each = bound(BOTH, queue, local(start_ns=1 * MS))
+    chosen = []
+    for turn in range(2000):
+        queue.start_ns = (12 if turn % 2 else 8) * MS
+        chosen.append(preferred(each))
+
+    assert ["queue", *["fast"] * 1999] == chosen
+
+
+def test_who_was_late_comes_first_again_once_it_is_well_within_the_budget():
+    """A quarter of the budget, and not before."""
+    queue = broker(start_ns=11 * MS)
+    each = bound(BOTH, queue, local(start_ns=1 * MS))
+    seen = [preferred(each)]
+    for start in (8 * MS, 7_500_001, 7_500_000, 10 * MS):
+        queue.start_ns = start
+        seen.append(preferred(each))
+
+    assert ["fast", "fast", "fast", "queue", "queue"] == seen
+
+
+def test_one_in_doubt_is_in_time_all_the_same():
+    """It stands before those that are late, is not marked, and is no reason to refuse."""
+    queue = broker(start_ns=11 * MS)
+    each = bound(REJECT, queue, local(start_ns=12 * MS))
+    assert [] == ranked(each)
+
+    queue.start_ns = 9 * MS
+    assert [("queue", False)] == [(candidate.name, candidate.over_budget) for candidate in ranked(each)]
+
+
+def test_one_in_doubt_says_below_what_it_comes_first_again():
+    """Or an explanation would read like a mistake: late at 8 ms with a budget of 10."""
+    queue = broker(start_ns=11 * MS)
+    each = bound(BOTH, queue, local(start_ns=1 * MS))
+    ranked(each)
+    queue.start_ns = 8 * MS
+
+    [over] = ranked(each)[0].outranked
+    assert (
+        "over_budget",
+        "it would start in 8 ms, and the budget is 10 ms; it was late before, and comes first again below 7.5 ms",
+    ) == (over.why, over.detail)
+
+
+def test_explaining_remembers_nothing_and_agrees_with_the_next_decision():
+    """Looking must not send a call elsewhere."""
+    queue = broker(start_ns=11 * MS)
+    each = bound(BOTH, queue, local(start_ns=1 * MS))
+
+    assert "fast" == each.explain((), {}).decision.destination
+    queue.start_ns = 8 * MS
+    assert "queue" == each.explain((), {}).decision.destination == preferred(each)
+    queue.start_ns = 11 * MS
+    preferred(each)
+    queue.start_ns = 8 * MS
+    assert "fast" == each.explain((), {}).decision.destination == preferred(each)
+
+
+def test_who_is_not_fit_for_a_while_stays_what_it_was():
+    """A breaker that opens and closes forgives nothing."""
+    queue = broker(start_ns=11 * MS)
+    each = bound(BOTH, queue, local(start_ns=1 * MS))
+    seen = []
+    for start, down in ((11 * MS, None), (8 * MS, "breaker_open"), (8 * MS, None)):
+        queue.start_ns, queue.down = start, down
+        seen.append(preferred(each))
+
+    assert ["fast", "fast", "fast"] == seen

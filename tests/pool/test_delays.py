@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 from time import perf_counter_ns
@@ -174,7 +175,7 @@ def test_a_loop_pool_waits_for_what_comes_again_within_the_grace():
             if again[0]:
                 again[0] -= 1
                 pool.send_again(item, perf_counter_ns() + 1_000_000)
-            pool.ended(item, 0)
+            pool.ended(item, asyncio.get_running_loop(), 0)
 
         return loop.create_task(go())
 
@@ -183,3 +184,58 @@ def test_a_loop_pool_waits_for_what_comes_again_within_the_grace():
 
     drained = pool.close(5)
     assert ([0], 0, 0) == (again, drained.dropped, drained.left)
+
+
+class _Detour:
+    """A channel on which whoever waits for room is late, as a thread may be that has just been woken."""
+
+    def __init__(self, channel):
+        self.channel = channel
+        self.waits, self.go = threading.Event(), threading.Event()
+
+    def send(self, item, timeout):
+        self.waits.set()
+        assert self.go.wait(10)
+        self.channel.send(item, timeout)
+
+    def __getattr__(self, name):
+        return getattr(self.channel, name)
+
+    def __len__(self):
+        return len(self.channel)
+
+
+@pytest.mark.parametrize("way", ["send_later", "send_again"])
+def test_newcomers_stand_back_while_an_item_that_is_due_waits_for_room(way):
+    """The place that falls vacant is its own: else busy senders could keep a delayed call, or a retry, out for ever."""
+    first, ran, busy, vacant = threading.Event(), [], threading.Event(), threading.Event()
+
+    def work(item):
+        ran.append(item)
+        if item == "first":
+            busy.set()
+            assert first.wait(10)
+        if item == "second":
+            vacant.set()
+            assert over.wait(10)
+        return 0
+
+    over = threading.Event()
+    pool = Pool("fast", work, print, workers=1, capacity=1)
+    assert pool.try_send("first")
+    assert busy.wait(5)
+    assert pool.try_send("second")
+    pool.channel = detour = _Detour(pool.channel)
+
+    getattr(pool, way)("due", perf_counter_ns())
+    assert detour.waits.wait(5)
+    first.set()
+    assert vacant.wait(5)  # the worker has taken the second: its place is free
+
+    assert not pool.try_send("newcomer")
+    detour.go.set()
+    over.set()
+    eventually(lambda: ran == ["first", "second", "due"])
+    eventually(lambda: pool.try_send("newcomer"))
+    assert 0 == pool.close(5).left
+    assert ["first", "second", "due", "newcomer"] == ran

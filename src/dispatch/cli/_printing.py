@@ -10,6 +10,7 @@ import click
 import msgspec
 from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from dispatch.cli._waterfall import plain
@@ -31,6 +32,17 @@ def print_line(console: Console, *parts: Part) -> None:
     console.print(Text.assemble(*parts), soft_wrap=True)
 
 
+def print_words(words: str, console: Console) -> None:
+    """An explanation's own words, with colour where there is colour."""
+    for line in words.splitlines():
+        text = Text(plain(line))
+        text.highlight_regex(r"^[^\s:]+", "bold")
+        text.highlight_regex(r"^  (✓|→) \S+", "bold green")
+        text.highlight_regex(r"^  ✗ .*", "dim")
+        text.highlight_regex(r"^note: .*", "yellow")
+        console.print(text, soft_wrap=True)
+
+
 def print_json(value: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
@@ -43,6 +55,22 @@ def print_problems(problems: Sequence[Problem], console: Console) -> None:
         print_line(console, "    ", (plain(problem.text), "dim"))
         print_line(console, "    ", (plain(problem.cure), "green"))
     print_line(console, f"{len(problems)} mistake{'' if len(problems) == 1 else 's'}")
+
+
+def print_findings(found: Sequence[Problem], tasks: int, console: Console) -> None:
+    """What was found about so many tasks, as a table: the place, the code, and what it means with its cure."""
+    if not found:
+        print_line(console, f"{tasks} tasks, ", ("nothing found", "green"))
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True, header_style="bold")
+    table.add_column("place", no_wrap=True, overflow="fold")
+    table.add_column("code", style="red", no_wrap=True)
+    table.add_column("what, and what to do", overflow="fold")
+    for each in found:
+        said = Text.assemble(plain(each.message), "\n", (plain(each.cure), "green"))
+        table.add_row(f"{plain(each.file)}:{each.line}:{each.column}", each.code, said)
+    console.print(table)
+    print_line(console, f"{tasks} tasks, {len(found)} finding{'' if len(found) == 1 else 's'}")
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -18,9 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from dispatch._units import show_duration
+from dispatch.cli._hindsight import Library, hindsight
+from dispatch.cli._printing import print_words
+from dispatch.cli._traces_stats import table_of
 from dispatch.cli._waterfall import Waterfall, plain
 from dispatch.settings import read_settings
-from dispatch.telemetry.traces import CallRecord, Trace, Traces, calls_of, read
+from dispatch.telemetry.traces import CallRecord, Trace, Traces, calls_of, read, starts
 
 _SWITCH_ON = (
     "To record some, call dispatch.telemetry.setup(service=…) in the application and in its Celery worker, before "
@@ -76,19 +79,50 @@ def list_(directory: Path | None, limit: int, *, as_json: bool) -> None:
 @traces.command()
 @click.argument("prefix", metavar="ID")
 @_place
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    metavar="POLICY",
+    help="The policy that decided: a path, or the name of a ready one. Again: laid over the first.  "
+    "[default: DISPATCH_POLICY and the ready ones, by their versions]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def show(prefix: str, directory: Path | None, *, as_json: bool) -> None:
-    """Show one trace across its processes; ID is its id, or as much of its beginning as is unique."""
-    directory = directory or read_settings().trace_dir
+def show(prefix: str, directory: Path | None, policies: tuple[str, ...], *, as_json: bool) -> None:
+    """Show one trace across its processes; ID is its id, or as much of its beginning as is unique.
+
+    Below it, why each call went where it went: the rules are asked again, with what the trace has kept of the call.
+    """
+    settings = read_settings()
+    directory = directory or settings.trace_dir
     found = read(directory)
     trace = _only(found, prefix, directory)
+    told = hindsight(trace, Library(policies, settings.policy))
     _say_what_is_missing(found, directory, err=True)
     if as_json:
-        _print_json(_document(trace))
+        _print_json({**_document(trace), "explanations": told})
         return
     console = _console()
     console.print(_heading(trace))
     console.print(Waterfall(trace))
+    for each in told:
+        console.print()
+        print_words(str(each), console)
+
+
+@traces.command()
+@_place
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def stats(directory: Path | None, *, as_json: bool) -> None:
+    """Sum up all calls by destination: how long they took to start, and how far off the predictions were."""
+    directory = directory or read_settings().trace_dir
+    found = read(directory)
+    _say_what_is_missing(found, directory, err=as_json)
+    rows = starts(found.calls())
+    if as_json:
+        _print_json({"destinations": rows, "damaged": found.damaged, "files": found.files})
+    elif rows:
+        _console().print(table_of(rows))
 
 
 def _only(found: Traces, prefix: str, directory: Path) -> Trace:

@@ -95,6 +95,8 @@ def _decision(said: dict[str, Any]) -> list[str]:
         notes.append(str(said["dispatch.durability"]))
     if isinstance(budget := said.get("dispatch.latency_budget_us"), float | int):
         notes.append(f"budget {show_duration(budget * 1e3)}")
+    if isinstance(predicted := said.get("dispatch.predicted_start_us"), float | int):
+        notes.append(f"predicted to start in {show_duration(predicted * 1e3)}")
     if isinstance(size := said.get("dispatch.payload.bytes"), int):
         notes.append(f"payload {show_size(size)}")
     if "dispatch.policy.version" in said:

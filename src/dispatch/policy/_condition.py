@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+import msgspec
 
 from dispatch._units import show_duration, show_size
 from dispatch.policy._estimate import AtLeast
@@ -26,8 +27,7 @@ class Condition(Protocol):
         """Why it holds, or why not, with the fact it was asked about."""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskIsLike:
+class TaskIsLike(msgspec.Struct, frozen=True):
     globs: tuple[str, ...]
     pattern: re.Pattern[str]
     cuts: frozenset[int] = frozenset()
@@ -40,8 +40,7 @@ class TaskIsLike:
         return f"task {facts.task} {said} {' or '.join(self.globs)}"
 
 
-@dataclass(frozen=True, slots=True)
-class HasTags:
+class HasTags(msgspec.Struct, frozen=True):
     tags: frozenset[str]
     cuts: frozenset[int] = frozenset()
 
@@ -53,8 +52,7 @@ class HasTags:
         return f"tags lack {', '.join(sorted(missing))}" if missing else f"tags hold {', '.join(sorted(self.tags))}"
 
 
-@dataclass(frozen=True, slots=True)
-class Is:
+class Is(msgspec.Struct, frozen=True):
     """A fact that is one word."""
 
     fact: Literal["kind", "durability"]
@@ -70,8 +68,7 @@ class Is:
         return f"{self.fact} is {said}" + ("" if said == self.word else f", not {self.word}")
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetIs:
+class BudgetIs(msgspec.Struct, frozen=True):
     interval: Interval
     cuts: frozenset[int] = frozenset()
 
@@ -84,8 +81,7 @@ class BudgetIs:
         return f"latency_budget {show_duration(facts.latency_budget_ns)} {self.interval.verb(facts.latency_budget_ns)}"
 
 
-@dataclass(frozen=True, slots=True)
-class PayloadIs:
+class PayloadIs(msgspec.Struct, frozen=True):
     interval: Interval
     cuts: frozenset[int]
 
@@ -102,8 +98,7 @@ class PayloadIs:
         return f"payload {about}{show_size(size)} {self.interval.verb(size)}"
 
 
-@dataclass(frozen=True, slots=True)
-class All:
+class All(msgspec.Struct, frozen=True):
     parts: tuple[Condition, ...]
     cuts: frozenset[int]
 
@@ -122,8 +117,7 @@ class All:
         return ", and ".join(part.words(facts) for part in against[:1] or self.parts)
 
 
-@dataclass(frozen=True, slots=True)
-class AnyOf:
+class AnyOf(msgspec.Struct, frozen=True):
     parts: tuple[Condition, ...]
     cuts: frozenset[int]
 
@@ -142,8 +136,7 @@ class AnyOf:
         return ", and ".join(part.words(facts) for part in in_favour[:1] or self.parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(msgspec.Struct, frozen=True):
     part: Condition
 
     @property

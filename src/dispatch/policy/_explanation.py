@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
@@ -14,8 +13,7 @@ from dispatch.errors import PassedOver
 from dispatch.policy._estimate import AtLeast, Estimate
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """One rule, in the order in which rules are asked."""
 
     rule: str
@@ -27,8 +25,7 @@ class Asked:
         return f"{'✓' if self.matched else '✗'} {self.rule}: {self.words}"
 
 
-@dataclass(frozen=True, slots=True)
-class Weighed:
+class Weighed(msgspec.Struct, frozen=True):
     """One candidate, in the order in which the rule names them."""
 
     destination: str
@@ -38,6 +35,8 @@ class Weighed:
     """Why it does not get the call; `None` for the chosen one and for those that would be next."""
     predicted_start_ns: int | None = None
     over_budget: bool = False
+    figures: dict[str, int] = {}
+    """What the destination predicts by, at this moment; a name that ends in `_ns` is a duration."""
 
     @property
     def words(self) -> str:
@@ -50,12 +49,17 @@ class Weighed:
             said += ", later than the budget" if self.over_budget else ""
         return said
 
+    @property
+    def live(self) -> str:
+        """The figures in words: `waiting 12, workers 8, service 1.2 ms`."""
+        return ", ".join(_shown(name, figure) for name, figure in self.figures.items())
+
     def __str__(self) -> str:
-        return f"{'→' if self.chosen else ' '} {self.destination} ({self.transport}) {self.words}"
+        said = f"{'→' if self.chosen else ' '} {self.destination} ({self.transport}) {self.words}"
+        return f"{said}\n      now: {self.live}" if self.figures else said
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """What a call would get now: every rule asked, every candidate weighed, and the decision."""
 
     task: str
@@ -93,8 +97,8 @@ class Explanation:
                 "bytes": None if self.payload is None else int(self.payload),
                 "at_least": type(self.payload) is AtLeast,
             },
-            "rules": [asdict(each) for each in self.rules],
-            "candidates": [{**asdict(each), "words": each.words} for each in self.candidates],
+            "rules": [msgspec.structs.asdict(each) for each in self.rules],
+            "candidates": [{**msgspec.structs.asdict(each), "words": each.words} for each in self.candidates],
             "decision": None if self.decision is None else msgspec.to_builtins(self.decision),
         }
 
@@ -118,3 +122,9 @@ class Explanation:
         if self.payload is None:
             return "unknown"
         return ("at least " if type(self.payload) is AtLeast else "") + show_size(self.payload)
+
+
+def _shown(name: str, figure: int) -> str:
+    if not name.endswith("_ns"):
+        return f"{name.replace('_', ' ')} {figure}"
+    return f"{name.removesuffix('_ns').replace('_', ' ')} {show_duration(figure)}"

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
-from pydantic import BeforeValidator, WithJsonSchema
+import msgspec
+from pydantic import BeforeValidator
 
 from dispatch.policy._estimate import AtLeast
 from dispatch.policy._mistake import Mistake
-from dispatch.policy._quantity import duration_ns, size
+from dispatch.policy._quantity import ABOVE_ZERO, DURATION_FORM, SIZE_FORM, duration_ns, form, size
 
 _ONE_SIDED = re.compile(r"(<=|>=|<|>)\s*(.*)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(msgspec.Struct, frozen=True):
     """The numbers from `low` up to, but not including, `high`; without `high`, all from `low` on."""
 
     low: int
@@ -83,7 +82,14 @@ def _reader(amount: Callable[[str], int], example: str) -> Callable[[object], In
     return read
 
 
-_TEXT = WithJsonSchema({"type": "string"})
+def _form(amount: str) -> str:
+    """What editors are told of a comparison to an `amount`."""
+    return rf"\s*(>\s*{amount}|(<|<=|>=)\s*{ABOVE_ZERO}{amount}|{amount}\s*\.\.\s*{amount})\s*"
 
-SizeInterval: TypeAlias = Annotated[Interval, BeforeValidator(_reader(size, "1MiB")), _TEXT]
-DurationInterval: TypeAlias = Annotated[Interval, BeforeValidator(_reader(duration_ns, "1s")), _TEXT]
+
+SizeInterval: TypeAlias = Annotated[
+    Interval, BeforeValidator(_reader(size, "1MiB")), form(_form(SIZE_FORM), "> 1MiB", "<= 64KiB", "10KiB..1MiB")
+]
+DurationInterval: TypeAlias = Annotated[
+    Interval, BeforeValidator(_reader(duration_ns, "1s")), form(_form(DURATION_FORM), "< 50ms", ">= 1s", "10ms..1s")
+]

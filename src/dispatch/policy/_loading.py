@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from dispatch.errors import PolicyError, Problem
-from dispatch.policy._composer import compose
 from dispatch.policy._grammar import PolicyFile
-from dispatch.policy._mistake import choose
-from dispatch.policy._node import Broken, Mapping, Spot, plain
+from dispatch.policy._node import Mapping, plain
 from dispatch.policy._overlay import overlay
 from dispatch.policy._policy import Policy
-from dispatch.policy._ready import READY, ready
 from dispatch.policy._references import references
+from dispatch.policy._source import in_order, read, root_of
 from dispatch.policy._translation import translate
 
 
@@ -31,7 +29,7 @@ def load(sources: str | Path | Sequence[str | Path]) -> Policy:
     if not listed:
         listed = [""]
     problems: list[Problem] = []
-    texts = [(str(source), _read(source, problems)) for source in listed]
+    texts = [(str(source), read(source, problems)) for source in listed]
     return _policy([(name, text) for name, text in texts if text is not None], problems)
 
 
@@ -44,9 +42,10 @@ def _policy(texts: Sequence[tuple[str, str]], problems: list[Problem]) -> Policy
     merged: Mapping | None = None
     file: PolicyFile | None = None
     for name, text in texts:
-        root = _root(text, name, problems)
+        root = root_of(text, name, problems)
         if root is None:
             continue
+        above = merged is not None
         if merged is None:
             merged = root
         else:
@@ -54,27 +53,14 @@ def _policy(texts: Sequence[tuple[str, str]], problems: list[Problem]) -> Policy
             problems += found
         # After each file, not only at the end: a mistake that an overlay covers is a mistake all the same.
         file = _checked(merged, problems)
+        if file is not None and not problems:
+            problems += _proved(file, merged, name, above=above)
     if problems or merged is None or file is None:
         order = [name for name, _ in texts]
-        raise PolicyError(sorted(dict.fromkeys(problems), key=lambda each: _position(each, order)))
+        raise PolicyError(in_order(problems, order))
     said = json.dumps(plain(merged), separators=(",", ":"))
     version = hashlib.sha256(said.encode()).hexdigest()[:12]
-    return Policy(version=version, sources=tuple(name for name, _ in texts), file=file)
-
-
-def _root(text: str, name: str, problems: list[Problem]) -> Mapping | None:
-    node, found = compose(text, name)
-    problems += found
-    if node is None or isinstance(node, Broken | Mapping):
-        return node if isinstance(node, Mapping) else None
-    problems.append(
-        node.spot.problem(
-            "wrong-shape",
-            f"a policy is a mapping, and this is {node.shape}",
-            "Begin with `version: 1`, then `destinations:`, `defaults:` and `otherwise:`.",
-        )
-    )
-    return None
+    return Policy(version=version, sources=tuple(name for name, _ in texts), file=file, root=merged)
 
 
 def _checked(root: Mapping, problems: list[Problem]) -> PolicyFile | None:
@@ -86,42 +72,8 @@ def _checked(root: Mapping, problems: list[Problem]) -> PolicyFile | None:
         return None
 
 
-def _read(source: str | Path, problems: list[Problem]) -> str | None:
-    """The text of one source, or nothing and a problem."""
-    name = str(source)
-    cure = choose(name, READY, what="Give the path of a file, or the name of a ready policy")
-    if not name:
-        problems.append(_whole(name, "not-found", "no policy is named", cure))
-        return None
-    path = ready(name) if isinstance(source, str) and source in READY else Path(source)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        problems.append(_whole(name, "not-found", "there is neither such a file nor a ready policy of this name", cure))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        problems.append(_whole(name, "unreadable", f"it cannot be read: {reason}", "Give the path of a readable file."))
-    else:
-        return _decoded(data, name, problems)
-    return None
+def _proved(file: PolicyFile, root: Mapping, name: str, *, above: bool) -> Iterator[Problem]:
+    # Here for the reason that the composer is: wanted where a policy is read, and not before.
+    from dispatch.policy._proofs import proofs  # noqa: PLC0415
 
-
-def _decoded(data: bytes, name: str, problems: list[Problem]) -> str | None:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start]
-        line = before.count(b"\n") + 1
-        column = len(before.rpartition(b"\n")[2].decode("utf-8-sig", "replace")) + 1
-        spot = Spot(name, line, column, repr(data[error.start : error.end])[2:-1])
-        problems.append(spot.problem("not-utf-8", "these bytes are not UTF-8", "Save the file as UTF-8."))
-        return None
-
-
-def _whole(name: str, code: str, message: str, cure: str) -> Problem:
-    return Spot(name, 1, 1, name).problem(code, message, cure)
-
-
-def _position(problem: Problem, order: Sequence[str]) -> tuple[int, int, int]:
-    place = order.index(problem.file) if problem.file in order else -1
-    return (place, problem.line, problem.column)
+    return proofs(file, root, name, overlay=above)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 class Mistake(ValueError):
@@ -18,6 +17,8 @@ class Mistake(ValueError):
 
 def choose(word: str, known: Iterable[str], *, what: str) -> str:
     """The cure for a word that is none of `known`: the one that was probably meant, and what there is."""
+    from difflib import get_close_matches  # noqa: PLC0415 - each import of ours would pay for it
+
     choices = list(known)
     listed = f"{what}: {', '.join(choices)}." if choices else f"{what}: none."
     close = get_close_matches(word, choices, n=1)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
+
+import msgspec
 
 from dispatch.errors import Problem
 
 _LONGEST_EXCERPT = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(msgspec.Struct, frozen=True):
     """Where a piece stands, and what it says there."""
 
     file: str
@@ -34,8 +34,7 @@ class Spot:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(msgspec.Struct, frozen=True):
     """A scalar, as it was written: nothing has guessed at a type."""
 
     shape: ClassVar[str] = "text"
@@ -43,26 +42,23 @@ class Text:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(msgspec.Struct, frozen=True):
     """Something that was already reported and cannot be read; nobody should complain about it twice."""
 
     shape: ClassVar[str] = "nothing"
     spot: Spot
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     shape: ClassVar[str] = "a list"
     spot: Spot
-    items: list[Node] = field(default_factory=list)
+    items: list[Node] = msgspec.field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(msgspec.Struct, frozen=True):
     shape: ClassVar[str] = "a mapping"
     spot: Spot
-    entries: dict[str, tuple[Spot, Node]] = field(default_factory=dict)
+    entries: dict[str, tuple[Spot, Node]] = msgspec.field(default_factory=dict)
     """Key to the key's spot and the value, in the order of the file."""
 
     def get(self, key: str) -> Node | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from dispatch.errors import Problem
 from dispatch.policy._node import Mapping

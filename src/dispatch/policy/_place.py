@@ -40,8 +40,11 @@ class Place(Protocol):
     def unfit(self, durability: Durability) -> PassedOver | None:
         """Why it cannot take a call just now: not configured, not verified, breaker open. Room is no part of it."""
 
-    def predicted_start_ns(self) -> int:
-        """How long a call handed over now would take to reach its task's first line, as well as is known."""
+    def predicted_start_ns(self, spec: TaskSpec) -> int:
+        """How long a call of this task, handed over now, would take to reach its first line, as well as is known."""
+
+    def figures(self, spec: TaskSpec) -> dict[str, int]:
+        """What that prediction rests on at this moment; a name that ends in `_ns` is a duration."""
 
     def refuses(self, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PassedOver | None:
         """Why exactly these arguments cannot be carried, found by encoding them; only `explain` asks it here."""

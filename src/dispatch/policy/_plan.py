@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from sys import maxsize
 from typing import Any
@@ -81,7 +80,7 @@ class Plan:
         Destinations that cannot have it come as `PassedOver`, each before whoever stands behind it in the rule,
         those in `route.passed_over` included.
         """
-        return rank(route, size)
+        return rank(route, size, self.spec)
 
     def explain(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Explanation:
         """The decision that this call would get now, asked of the same rules and destinations, to the last one.
@@ -106,6 +105,11 @@ class Plan:
             candidates=weighed,
             decision=decision,
         )
+
+    @property
+    def cuts(self) -> list[int]:
+        """The sizes at which the route may change."""
+        return [*self._cuts]
 
     # ---- within
 
@@ -150,7 +154,7 @@ class Plan:
         decision: Decision | None = None
         passed: list[PassedOver] = []
         weighed: dict[str, Weighed] = {}
-        for each in self.candidates(route, size):
+        for each in rank(route, size, self.spec, looking=True):
             refused = each if isinstance(each, PassedOver) else each.place.refuses(self.spec, args, kwargs)
             chosen = decision is None and refused is None
             if refused is not None:
@@ -158,12 +162,29 @@ class Plan:
             elif decision is None and isinstance(each, Candidate):
                 decision = route.decision_for(each, passed)
             name = each.destination if isinstance(each, PassedOver) else each.name
-            weighed[name] = _weighed(self._bench.place(name), each, refused, chosen=chosen)
+            weighed[name] = self._weighed(self._bench.place(name), each, refused, chosen=chosen)
         outranked = decision.passed_over if decision is not None else ()
         for why in outranked:
             # What the budget ranked behind the chosen one is fit, and yet was passed over.
-            weighed[why.destination] = replace(weighed[why.destination], passed_over=why)
+            weighed[why.destination] = msgspec.structs.replace(weighed[why.destination], passed_over=why)
         return decision, tuple(weighed[name] for name in _names(route))
+
+    def _weighed(
+        self, place: Place, each: Candidate | PassedOver, refused: PassedOver | None, *, chosen: bool
+    ) -> Weighed:
+        if isinstance(each, Candidate):
+            predicted, late = each.predicted_start_ns, each.over_budget
+        else:
+            predicted, late = None, each.why == "over_budget"
+        return Weighed(
+            place.name,
+            place.transport,
+            chosen=chosen,
+            passed_over=refused,
+            predicted_start_ns=predicted,
+            over_budget=late,
+            figures=place.figures(self.spec),
+        )
 
     def __repr__(self) -> str:
         asks = f"payload at {len(self._cuts)} sizes" if self._cuts else "nothing"
@@ -177,18 +198,3 @@ def _first(rules: tuple[Rule, ...], facts: Facts) -> Rule:
 
 def _names(route: Route) -> list[str]:
     return [entry.destination if isinstance(entry, PassedOver) else entry.name for entry in route.entries]
-
-
-def _weighed(place: Place, each: Candidate | PassedOver, refused: PassedOver | None, *, chosen: bool) -> Weighed:
-    if isinstance(each, Candidate):
-        predicted, late = each.predicted_start_ns, each.over_budget
-    else:
-        predicted, late = None, each.why == "over_budget"
-    return Weighed(
-        place.name,
-        place.transport,
-        chosen=chosen,
-        passed_over=refused,
-        predicted_start_ns=predicted,
-        over_budget=late,
-    )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping as MappingOf
+
+from msgspec.structs import replace
 
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Durability, strongest
 from dispatch.policy._bench import Bench
 from dispatch.policy._destinations import DestinationSettings
+from dispatch.policy._explanation import Asked
 from dispatch.policy._facts import Facts
 from dispatch.policy._grammar import Defaults, Otherwise, PolicyFile, RuleSettings, TaskSettings
+from dispatch.policy._node import Mapping, Spot
 from dispatch.policy._place import Place
 from dispatch.policy._plan import Plan
 from dispatch.policy._rule import pattern_of, rules_of
@@ -18,17 +22,21 @@ from dispatch.policy._rule import pattern_of, rules_of
 class Policy:
     """Made by `load` and `parse`; never changes."""
 
-    def __init__(self, *, version: str, sources: tuple[str, ...], file: PolicyFile) -> None:
+    def __init__(
+        self, *, version: str, sources: tuple[str, ...], file: PolicyFile, root: Mapping | None = None
+    ) -> None:
         self.version = version
         """Twelve hex digits: another policy, another version. Comments and layout do not count."""
         self.sources = sources
         """The files it was read from, the later laid over the earlier."""
+        self.root = Mapping(Spot("", 1, 1, "")) if root is None else root
+        """The same as it is written, each piece with its place."""
         self._file = file
         self._rules = rules_of(file.rules, file.otherwise)
         self._tasks = [(pattern_of([glob]), settings) for glob, settings in file.tasks.items()]
 
     @property
-    def destinations(self) -> Mapping[str, DestinationSettings]:
+    def destinations(self) -> MappingOf[str, DestinationSettings]:
         return self._file.destinations
 
     @property
@@ -36,7 +44,7 @@ class Policy:
         return self._file.defaults
 
     @property
-    def tasks(self) -> Mapping[str, TaskSettings]:
+    def tasks(self) -> MappingOf[str, TaskSettings]:
         """By pattern, in the order in which they are asked."""
         return self._file.tasks
 
@@ -48,7 +56,7 @@ class Policy:
     def otherwise(self) -> Otherwise:
         return self._file.otherwise
 
-    def bind(self, spec: TaskSpec, places: Mapping[str, Place]) -> Plan:
+    def bind(self, spec: TaskSpec, places: MappingOf[str, Place]) -> Plan:
         """Settle all that is known of a task's calls before they are made. `places`: every destination, by name.
 
         Raises `NotConfigured` when the task is pinned to what the policy does not have.
@@ -68,6 +76,26 @@ class Policy:
             policy_version=self.version,
             sources=self.sources,
         )
+
+    def asked(self, facts: Facts) -> tuple[Asked, ...]:
+        """Each rule that a call with these facts is asked about, in order, and what it says; the last one chooses.
+
+        Facts without a measured payload are those of a call that no rule wanted to measure; where one does, after
+        all, it could not be measured.
+        """
+        asked = []
+        for rule in self._rules:
+            if rule.holds(facts) is None:
+                facts = replace(facts, payload=None)
+            chooses = rule.holds(facts) is True
+            asked.append(Asked(rule.name, chooses, rule.words(facts)))
+            if chooses:
+                break
+        return tuple(asked)
+
+    def candidates(self, rule: str) -> tuple[str, ...]:
+        """The destinations that the rule of this name sends to, in order; none where there is no such rule."""
+        return next((each.targets for each in self._rules if each.name == rule), ())
 
     def _requirements(self, spec: TaskSpec) -> tuple[Durability, int | None]:
         """What holds for the task's calls, from its own word, the patterns that match it, and the defaults.

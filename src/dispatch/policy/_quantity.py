@@ -6,7 +6,10 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BeforeValidator, WithJsonSchema
+import msgspec
+from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_before_validator_function
 
 from dispatch._units import duration_ns as nanoseconds_in
 from dispatch._units import size as bytes_in
@@ -15,6 +18,11 @@ from dispatch.policy._mistake import Mistake
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _LONGEST_NS = 3650 * 24 * 3600 * 10**9
+
+SIZE_FORM = r"[0-9]+(\.[0-9]+)? ?([KMGTPEkmgtpe][Ii]?)?[Bb]"
+DURATION_FORM = r"([0-9]+(\.[0-9]+)?(ns|us|µs|μs|ms|s|m|h|d|w))+"
+"""What editors are told of sizes and durations; the parsers know more."""
+ABOVE_ZERO = r"(?=[0-9. ]*[1-9])"
 
 _SIZE_CURE = "Write a number and a unit, such as 512B, 64KiB or 1MiB."
 _DURATION_CURE = "Write a number and a unit, such as 250ms, 2s or 1m30s."
@@ -114,18 +122,45 @@ def _duration(value: object) -> int:
     return nanoseconds
 
 
+class _Counted(msgspec.Struct, frozen=True):
+    """Reads a count, and tells editors which it takes."""
+
+    least: int
+    most: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(_count(self.least, self.most), handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        pattern = f"^{_COUNT.pattern}$"
+        return {"type": ["integer", "string"], "minimum": self.least, "maximum": self.most, "pattern": pattern}
+
+
 def counted(least: int, most: int) -> Any:
     """A whole number from `least` to `most`."""
-    return BeforeValidator(_count(least, most))
+    return _Counted(least, most)
 
 
-_TEXT = WithJsonSchema({"type": "string"})
+def form(pattern: str, *examples: str) -> WithJsonSchema:
+    """What editors are told of a text of which all has to match `pattern`."""
+    shown = {"examples": list(examples)} if examples else {}
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", **shown})
 
-Name: TypeAlias = Annotated[str, BeforeValidator(_name)]
-RuleName: TypeAlias = Annotated[str, BeforeValidator(_rule_name)]
-Word: TypeAlias = Annotated[str, BeforeValidator(_word)]
-Words: TypeAlias = Annotated[tuple[Word, ...], BeforeValidator(_words)]
-Size: TypeAlias = Annotated[int, BeforeValidator(_size), _TEXT]
+
+_WORD = {"type": ["string", "number", "boolean"], "minLength": 1}
+"""Scalars are read as text; an editor takes `0x10` and `on` for something else, and both are good."""
+
+Name: TypeAlias = Annotated[str, BeforeValidator(_name), form(_NAME.pattern)]
+RuleName: TypeAlias = Annotated[str, BeforeValidator(_rule_name), form(f"(?!otherwise$){_NAME.pattern}")]
+Word: TypeAlias = Annotated[str, BeforeValidator(_word), WithJsonSchema(_WORD)]
+Words: TypeAlias = Annotated[
+    tuple[Word, ...],
+    BeforeValidator(_words),
+    WithJsonSchema({"anyOf": [_WORD, {"type": "array", "items": _WORD, "minItems": 1}]}),
+]
+Size: TypeAlias = Annotated[int, BeforeValidator(_size), form(ABOVE_ZERO + SIZE_FORM, "512B", "64KiB", "1MiB")]
 """In bytes."""
-DurationNs: TypeAlias = Annotated[int, BeforeValidator(_duration), _TEXT]
+DurationNs: TypeAlias = Annotated[
+    int, BeforeValidator(_duration), form(ABOVE_ZERO + DURATION_FORM, "250ms", "2s", "1m30s")
+]
 """In nanoseconds."""

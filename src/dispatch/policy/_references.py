@@ -68,7 +68,14 @@ def _of_transport(node: Node | None, key: str, transport: str, declared: Mapping
     if not isinstance(node, Text) or not isinstance(found, Mapping):
         return
     said = found.get("transport")
-    if isinstance(said, Text) and said.value != transport:
+    round_trip = _round(node.value, declared)
+    if round_trip:
+        yield node.spot.problem(
+            "circle",
+            f"what is spooled would go round for ever: {' → '.join(round_trip)}",
+            "Name a destination that is no spool: a Celery destination under `forward_to`, or a local one under `run`.",
+        )
+    elif isinstance(said, Text) and said.value != transport:
         fitting = [
             name
             for name, _, each in declared.items()
@@ -85,6 +92,19 @@ def _of_transport(node: Node | None, key: str, transport: str, declared: Mapping
             f"{node.value!a} runs calls on their callers' loops, and a spooled call has no caller any more",
             "Name a destination that has workers of its own.",
         )
+
+
+def _round(start: str, declared: Mapping) -> list[str]:
+    """The way from spool to spool that comes back to `start`; empty where there is none."""
+    way = [start]
+    while isinstance(each := declared.get(way[-1]), Mapping):
+        onward = next((node for key in _WAYS_OUT if isinstance(node := each.get(key), Text)), None)
+        if onward is None or not _says(each, "transport", "spool"):
+            return []
+        way.append(onward.value)
+        if onward.value in way[:-1]:
+            return way if onward.value == start else []
+    return []
 
 
 def _says(destination: Mapping, key: str, word: str) -> bool:

@@ -35,13 +35,16 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route:
-    """What a plan answers. Immutable, shared by all calls that it holds for."""
+    """What a plan answers, shared by all calls that it holds for. Immutable, but for `late`."""
 
     __slots__ = (
+        "_ahead",
+        "_substitute",
         "decision",
         "durability",
         "entries",
         "first",
+        "late",
         "latency_budget_ns",
         "passed_over",
         "places",
@@ -49,6 +52,7 @@ class Route:
         "reason",
         "rejects",
         "rule",
+        "second",
     )
 
     def __init__(
@@ -75,8 +79,14 @@ class Route:
         """Who may get the call."""
         self.passed_over = tuple(entry for entry in self.entries if isinstance(entry, PassedOver))
         """Who never gets it, and why."""
-        self.first = self._sure()
+        self.late: frozenset[str] = frozenset()
+        """Who was last predicted to miss the budget, and is not well within it again; kept by `rank`."""
+        self.first = self._sure(0)
         """The destination that gets the call without being asked anything; `None`: ask for the candidates."""
+        self.second = self._sure(1) if self.first is None else None
+        """The one that gets it in the same way while the only one before it is unfit; `None`: as above."""
+        self._ahead = self.places[0] if self.places else None
+        self._substitute: tuple[PassedOver, Decision] | None = None
         ahead = self.entries.index(self.first) if self.first is not None else 0
         self.decision = self._decision(self.first or nominal, self.passed_over[:ahead])
         """For `first`; without it, what the rule names first, until a candidate has the call."""
@@ -93,10 +103,25 @@ class Route:
             decide_ns=decide_ns,
         )
 
-    def _sure(self) -> Place | None:
-        if self.latency_budget_ns is not None or self.durability != "ephemeral" or not self.places:
+    def for_second(self) -> Decision | None:
+        """The decision for `second`, the same one as long as the reason is; `None`: the one before it is fit.
+
+        Where a broker is left alone, every call comes this way, and is to cost what a local call costs.
+        """
+        passed = self._ahead.unfit(self.durability) if self._ahead is not None else None
+        if passed is None or self.second is None:
             return None
-        return self.places[0] if self.places[0].always_fit else None
+        known = self._substitute
+        if known is None or known[0] is not passed:
+            before = self.entries[: self.entries.index(self.second)]
+            reasons = [entry if isinstance(entry, PassedOver) else passed for entry in before]
+            known = self._substitute = (passed, self._decision(self.second, reasons))
+        return known[1]
+
+    def _sure(self, turn: int) -> Place | None:
+        if self.latency_budget_ns is not None or self.durability != "ephemeral" or len(self.places) <= turn:
+            return None
+        return self.places[turn] if self.places[turn].always_fit else None
 
     def _decision(self, place: Place, passed_over: Sequence[PassedOver]) -> Decision:
         return Decision(

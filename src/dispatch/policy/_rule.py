@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import translate
+
+import msgspec
 
 from dispatch._decision import Reason
 from dispatch.policy._condition import All, AnyOf, BudgetIs, Condition, HasTags, Is, Not, PayloadIs, TaskIsLike
@@ -14,8 +15,7 @@ from dispatch.policy._grammar import Otherwise, RuleSettings
 from dispatch.policy._match import Match
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """One rule; `otherwise` is the rule without a condition."""
 
     name: str

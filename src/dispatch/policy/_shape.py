@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 class Shape(BaseModel):
     """A mapping of the policy file: its keys are the aliases, and there are no others."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
     @classmethod
     def known_keys(cls) -> list[str]:

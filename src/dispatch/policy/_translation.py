@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import msgspec
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -45,8 +46,22 @@ _MODELS: dict[str, type[Shape]] = {
 }
 
 
-def translate(error: ValidationError, root: Node) -> Iterator[Problem]:
-    """Each mistake once, at its place. What is broken was reported before and is left out."""
+class Grammar(msgspec.Struct, frozen=True):
+    """What there is to know about the keys of one kind of file."""
+
+    model: Callable[[tuple[str | int, ...], Mapping | None], type[Shape]]
+    """The model of the mapping at a path."""
+    where: Callable[[tuple[str | int, ...]], str]
+    """What that mapping is called in a message."""
+    missing: dict[str, str]
+    """The cure for each required key that is not there."""
+
+
+def translate(error: ValidationError, root: Node, grammar: Grammar | None = None) -> Iterator[Problem]:
+    """Each mistake once, at its place. What is broken was reported before and is left out.
+
+    `grammar`: that of the file; without it, that of a policy.
+    """
     for detail in error.errors(include_url=False, include_input=False):
         path = _path(detail["loc"])
         key, node, container = _find(root, path)
@@ -57,7 +72,7 @@ def translate(error: ValidationError, root: Node) -> Iterator[Problem]:
             path = (*path, "transport")
             if isinstance(node, Broken):
                 continue
-        mistake = _mistake(detail, path, node, container)
+        mistake = _mistake(detail, path, node, container, grammar or _OF_A_POLICY)
         about_key = detail["type"] in _ABOUT_KEY or path[-1:] == ("[key]",)
         yield (key if about_key else node.spot).problem(mistake.code, mistake.message, mistake.cure)
 
@@ -88,7 +103,9 @@ def _find(root: Node, path: Sequence[str | int]) -> tuple[Spot, Node, Mapping | 
     return key, node, container
 
 
-def _mistake(detail: ErrorDetails, path: tuple[str | int, ...], node: Node, container: Mapping | None) -> Mistake:
+def _mistake(
+    detail: ErrorDetails, path: tuple[str | int, ...], node: Node, container: Mapping | None, grammar: Grammar
+) -> Mistake:
     kind = detail["type"]
     context: dict[str, Any] = detail.get("ctx", {})
     if isinstance(context.get("error"), Mistake):
@@ -96,9 +113,9 @@ def _mistake(detail: ErrorDetails, path: tuple[str | int, ...], node: Node, cont
         return found
     last = str(path[-1]) if path else ""
     if kind == "extra_forbidden":
-        return _unknown_key(last, path[:-1], container)
+        return _unknown_key(last, path[:-1], container, grammar)
     if kind == "missing":
-        return Mistake("missing-key", f"`{last}` is missing", _MISSING.get(last, f"Add `{last}`."))
+        return Mistake("missing-key", f"`{last}` is missing", grammar.missing.get(last, f"Add `{last}`."))
     if kind == "union_tag_not_found":
         *known, last = BY_TRANSPORT
         return Mistake(
@@ -119,8 +136,8 @@ def _bad_value(path: tuple[str | int, ...], node: Node, known: Sequence[str]) ->
     return Mistake("bad-value", f"`{key}` cannot be {node.value!a}", choose(node.value, known, what="It takes"))
 
 
-def _unknown_key(key: str, path: tuple[str | int, ...], container: Mapping | None) -> Mistake:
-    model = _model(path, container)
+def _unknown_key(key: str, path: tuple[str | int, ...], container: Mapping | None, grammar: Grammar) -> Mistake:
+    model = grammar.model(path, container)
     known = model.known_keys()
     if path[:1] == ("destinations",) and len(path) == 2:
         owners = [name for name, other in BY_TRANSPORT.items() if key in other.known_keys() and other is not model]
@@ -130,7 +147,7 @@ def _unknown_key(key: str, path: tuple[str | int, ...], container: Mapping | Non
                 f"`{key}` has no effect on this destination: it belongs to transport {' and '.join(owners)}",
                 choose(key, known, what="Remove it. This transport takes"),
             )
-    return Mistake("unknown-key", f"{key!a} is no key of {_where(path)}", choose(key, known, what="It takes"))
+    return Mistake("unknown-key", f"{key!a} is no key of {grammar.where(path)}", choose(key, known, what="It takes"))
 
 
 def _transport(container: Mapping | None) -> str:
@@ -156,3 +173,6 @@ def _model(path: tuple[str | int, ...], container: Mapping | None) -> type[Shape
     if head == "rules" and "match" in rest:
         return Match
     return _MODELS[str(head)]
+
+
+_OF_A_POLICY = Grammar(_model, _where, _MISSING)

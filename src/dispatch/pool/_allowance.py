@@ -36,7 +36,7 @@ class Allowance(Generic[T]):
     def __init__(
         self, limit: int, weigh: Callable[[T], int], tell: Callable[[T, Callable[[], object]], bool] = _never
     ) -> None:
-        """`weigh` says how many bytes an item counts for; no item may count for more than `limit`.
+        """`weigh` says how many bytes an item counts for; one that counts for more than `limit` never gets in.
 
         `tell(item, wake)` has `wake` called at the end of an item, whatever ends it; false: it has ended.
         """
@@ -108,6 +108,16 @@ class Allowance(Generic[T]):
 
         return give_and_run
 
+    def become(self, limit: int) -> None:
+        """Let so many bytes wait from now on. What is in stays; who stands in line and is too big is sent away."""
+        with self._turn:
+            self.limit = limit
+            gone = [wish for wish in self._line if self._weigh(wish.item) > limit]
+            self._line = deque(wish for wish in self._line if wish not in gone)
+            admitted = self._admit()
+        for wish in (*gone, *admitted):
+            wish.wake()
+
     def close(self) -> None:
         """Send everybody in line away."""
         with self._turn:
@@ -143,7 +153,7 @@ class Allowance(Generic[T]):
         """Stand in line. False when there is nothing to wait for: it is granted, or never will be."""
         with self._turn:
             wish.granted = not self._line and self._took(wish.item)
-            if wish.granted or self._closed:
+            if wish.granted or self._closed or self._weigh(wish.item) > self.limit:
                 return False
             self._line.append(wish)
             return True

@@ -34,6 +34,9 @@ class Bounded(Protocol[T]):
     def send_again(self, item: T, due: int) -> None:
         """`send_later` for an item that was run just now: there is always room for it, until the pool has ended."""
 
+    def resize(self, capacity: int) -> None:
+        """Let so many items wait from now on; none is sent away. Never waits. Threads: not from 0, nor to it."""
+
     def is_mine(self) -> bool:
         """Whether the caller holds one of the pool's own slots, so that room may never come while it waits."""
 

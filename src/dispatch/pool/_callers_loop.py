@@ -18,8 +18,9 @@ from dispatch._log import logger
 from dispatch.pool._delays import Delays, always, forget
 from dispatch.pool._lane import Lane
 from dispatch.pool._loans import slot
-from dispatch.pool._loop_pool import SMOOTHING, Start
+from dispatch.pool._loop_pool import Start
 from dispatch.pool._renewal import renew_in_children
+from dispatch.pool._service import SERVICE_NS, SMOOTHING
 from dispatch.pool._statistics import Drained, PoolStatistics
 
 T = TypeVar("T")
@@ -42,13 +43,11 @@ class CallersLoop(Generic[T]):
         late: Callable[[T], object] = forget,
         wanted: Callable[[T], bool] = always,
     ) -> None:
-        """`lost` gets an item that its loop will not run: cancelled before its first step, or the loop was closed.
-        `late` and `wanted`: as in a `Pool`.
-        """
+        """`lost` gets what its loop cancelled before its first step, or was closed before. Else as a `Pool`."""
         self.name = name
         self.limit = limit
         self.capacity = capacity
-        self._start = start
+        self.start = start
         self._lost = lost
         self._late = late
         self._wanted = wanted
@@ -69,7 +68,7 @@ class CallersLoop(Generic[T]):
         self._changed = threading.Condition(threading.Lock())
         self._finished = 0
         self._errors = 0
-        self._service_ns = 0.0
+        self._service_ns = float(SERVICE_NS)
         self.closed = False
 
     def try_send(self, item: T) -> bool:
@@ -80,7 +79,7 @@ class CallersLoop(Generic[T]):
         lane = self._lanes.get(loop) or self._new_lane(loop)
         if len(lane.running) < self.limit:
             # `_run`, written out: a call to it would be a twentieth of what all this may cost.
-            lane.running[item] = task = self._start(loop, item)
+            lane.running[item] = task = self.start(loop, item)
             task.add_done_callback(self._on_broken_off)
         elif len(lane.waiting) < self.capacity:
             lane.waiting.append(item)
@@ -101,9 +100,9 @@ class CallersLoop(Generic[T]):
                 return self.try_send(item)
         return True
 
-    def ended(self, item: T, took_ns: int) -> None:
+    def ended(self, item: T, loop: asyncio.AbstractEventLoop, took_ns: int) -> None:
         """The last word of each item's task. A callback after its end would cost a turn of the loop."""
-        lane = self._lanes[get_running_loop()]
+        lane = self._lanes[loop]
         lane.running.pop(item).remove_done_callback(self._on_broken_off)
         self._finished += 1
         if lane.waiting or lane.hoping or lane.lent or self.closed:
@@ -127,6 +126,13 @@ class CallersLoop(Generic[T]):
     def send_again(self, item: T, due: int) -> None:
         """`send_later` for an item that was run just now: there is always room for it, until the pool has ended."""
         self._delays.add((self._lanes[get_running_loop()], item), due)
+
+    def resize(self, capacity: int) -> None:
+        """Let so many items wait on each loop, and as many be delayed, from now on. None is sent away that is in."""
+        self.capacity = self._delays.capacity = capacity
+        for lane in tuple(self._lanes.values()):
+            with suppress(RuntimeError):  # a loop that is closed has nobody who hopes
+                lane.loop.call_soon_threadsafe(lane.tell_all_of_room)
 
     def is_mine(self) -> bool:
         """Whether the running coroutine holds one of the slots of its loop, or was started by one that does."""
@@ -175,6 +181,7 @@ class CallersLoop(Generic[T]):
             errors=self._errors,
             delayed=self._delays.count,
             next_due_ns=self._delays.next_due_ns,
+            service_ns=round(self._service_ns),
         )
 
     def close(self, grace: float, *, drop: Callable[[T], object] | None = None) -> Drained:
@@ -229,8 +236,7 @@ class CallersLoop(Generic[T]):
 
     def _holding(self) -> tuple[Lane[T], T] | None:
         """Whose slot the running coroutine has, of this pool, and on which lane."""
-        held = slot.get()
-        loop = _get_running_loop()
+        held, loop = slot.get(), _get_running_loop()
         if held is None or held.pool is not self or loop is None:
             return None
         lane = self._lanes.get(loop)
@@ -247,7 +253,7 @@ class CallersLoop(Generic[T]):
         return True
 
     def _run(self, lane: Lane[T], item: T) -> None:
-        lane.running[item] = task = self._start(lane.loop, item)
+        lane.running[item] = task = self.start(lane.loop, item)
         task.add_done_callback(self._on_broken_off)
 
     def _broken_off(self, task: asyncio.Task[None]) -> None:
@@ -273,12 +279,10 @@ class CallersLoop(Generic[T]):
             self._changed.notify_all()
 
     def _drop_waiting(self, drop: Callable[[T], object]) -> int:
-        dropped = 0
-        for lane in tuple(self._lanes.values()):
-            for item in lane.take_waiting():
-                drop(item)
-                dropped += 1
-        return dropped
+        dropped = [item for lane in tuple(self._lanes.values()) for item in lane.take_waiting()]
+        for item in dropped:
+            drop(item)
+        return len(dropped)
 
     def _new_lane(self, loop: asyncio.AbstractEventLoop) -> Lane[T]:
         self._forget_closed()
@@ -292,6 +296,5 @@ class CallersLoop(Generic[T]):
                     self._lost(item)
 
     def __repr__(self) -> str:
-        now = self.statistics()
-        state = "closed" if self.closed else "open"
+        now, state = self.statistics(), "closed" if self.closed else "open"
         return f"<CallersLoop {self.name!r} [{now.busy} running | {now.waiting} waiting | {state}]>"

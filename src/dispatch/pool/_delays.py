@@ -42,7 +42,7 @@ class Delays(Generic[T]):
         self._hand_on = hand_on
         self._lost = lost
         self._late = late
-        self._capacity = capacity
+        self.capacity = capacity
         self._last = math.inf
         """What is due later than that is late."""
         self._timers: Timers[T] = Timers(f"dispatch-{pool}-delays", self._ring, now=_now, unit=1e-9, wanted=wanted)
@@ -50,7 +50,7 @@ class Delays(Generic[T]):
     def try_add(self, item: T, due: int) -> bool:
         """Keep `item` until `due`, in `ticks`; not when the delays are full, or no thread can be had for them."""
         try:
-            return self._timers.add(due, item, most=self._capacity)
+            return self._timers.add(due, item, most=self.capacity)
         except RuntimeError as error:
             logger("pool").warning("a thread for delays cannot be started", error=str(error))
             return False

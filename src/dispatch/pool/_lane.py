@@ -61,3 +61,8 @@ class Lane(Generic[T]):
             if not hoping.done():
                 hoping.set_result(None)
                 return
+
+    def tell_all_of_room(self) -> None:
+        """There may be more of it than one place; who finds none hopes again."""
+        for _ in range(len(self.hoping)):
+            self.tell_of_room()

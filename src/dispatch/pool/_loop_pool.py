@@ -23,6 +23,7 @@ from dispatch.pool._delays import Delays, always, forget
 from dispatch.pool._loans import Loans, slot
 from dispatch.pool._loop import LoopThread
 from dispatch.pool._renewal import renew_in_children
+from dispatch.pool._service import SERVICE_NS, SMOOTHING
 from dispatch.pool._statistics import Drained, PoolStatistics
 
 T = TypeVar("T")
@@ -32,9 +33,6 @@ Start: TypeAlias = Callable[[asyncio.AbstractEventLoop, T], "asyncio.Task[None]"
 
 _WAKE_UP_NS = 60_000
 """From `send` to the first line on an idle loop of another thread."""
-
-SMOOTHING = 8
-"""As of a worker: the running mean moves an eighth of the way to each new reading."""
 
 
 class LoopPool(Generic[T]):
@@ -55,7 +53,7 @@ class LoopPool(Generic[T]):
         self.name = name
         self.limit = limit
         self.capacity = capacity
-        self._start = start
+        self.start = start
         self._lost = lost
         self._late = late
         self._wanted = wanted
@@ -76,7 +74,7 @@ class LoopPool(Generic[T]):
         self._thread: LoopThread | None = None
         self._finished = 0
         self._errors = 0
-        self._service_ns = 0.0
+        self._service_ns = float(SERVICE_NS)
         self.closed = False
 
     def try_send(self, item: T) -> bool:
@@ -97,6 +95,12 @@ class LoopPool(Generic[T]):
     def send_again(self, item: T, due: int) -> None:
         """`send_later` for an item that was run just now: there is always room for it, until the pool has ended."""
         self._delays.add(item, due)
+
+    def resize(self, capacity: int) -> None:
+        """Let so many items wait, and as many be delayed, from now on. None is sent away that is in already."""
+        with self._changed:
+            self.capacity = self._delays.capacity = capacity
+            self._changed.notify_all()
 
     def is_mine(self) -> bool:
         """Whether the running coroutine holds one of the slots, or was started by one that does."""
@@ -143,6 +147,7 @@ class LoopPool(Generic[T]):
             errors=self._errors + (thread.errors if thread is not None else 0),
             delayed=self._delays.count,
             next_due_ns=self._delays.next_due_ns,
+            service_ns=round(self._service_ns),
         )
 
     def close(self, grace: float, *, drop: Callable[[T], object] | None = None) -> Drained:
@@ -183,7 +188,7 @@ class LoopPool(Generic[T]):
 
     def _wait_until_idle(self, timeout: float) -> None:
         with self._changed:
-            self._changed.wait_for(self._is_idle, timeout)
+            self._changed.wait_for(lambda: not self._held(), timeout)
 
     def _admit(self, item: T) -> None:
         """Take an item whose time has come. It was let in long ago: nobody asks for room."""
@@ -195,9 +200,6 @@ class LoopPool(Generic[T]):
 
     def _held(self) -> int:
         return len(self._waiting) + self._starting + len(self._running)
-
-    def _is_idle(self) -> bool:
-        return not self._held()
 
     def _has_room(self) -> bool:
         return not self.closed and self._held() < self.limit + self.capacity
@@ -213,12 +215,11 @@ class LoopPool(Generic[T]):
 
     # ---- on the loop
 
-    def ended(self, item: T, took_ns: int) -> None:
+    def ended(self, item: T, loop: asyncio.AbstractEventLoop, took_ns: int) -> None:
         """The last word of each item's task. A callback after its end would cost a turn of the loop."""
-        task = self._running[item]
-        task.remove_done_callback(self._broken_off)
+        self._running[item].remove_done_callback(self._broken_off)
         self._service_ns += (took_ns - self._service_ns) / SMOOTHING
-        self._leave(item, task.get_loop())
+        self._leave(item, loop)
 
     def _holder(self) -> T | None:
         """Whose slot the running coroutine has, of this pool."""
@@ -255,7 +256,7 @@ class LoopPool(Generic[T]):
 
     def _begin(self, loop: asyncio.AbstractEventLoop, item: T) -> None:
         try:
-            task = self._start(loop, item)
+            task = self.start(loop, item)
         except BaseException:  # noqa: BLE001 - user code is not called here: this is a fault of ours
             with self._changed:
                 self._starting = 0
@@ -282,7 +283,7 @@ class LoopPool(Generic[T]):
             del self._running[item]
             self._finished += 1
             self._changed.notify_all()
-            over = self.closed and self._is_idle() and not self._delays.count
+            over = self.closed and not self._held() and not self._delays.count
         if self._loans.lent:
             self._loans.ended(item)
         if over and self._thread is not None:
@@ -292,9 +293,6 @@ class LoopPool(Generic[T]):
 
     def __repr__(self) -> str:
         now = self.statistics()
-        state = "closed" if self.closed else "open"
         delayed = f" | {now.delayed} delayed" if now.delayed else ""
-        return (
-            f"<LoopPool {self.name!r} [{now.busy} running, at most {self.limit} | {now.waiting} waiting{delayed} | "
-            f"{state}]>"
-        )
+        state = f"{now.waiting} waiting{delayed} | {'closed' if self.closed else 'open'}"
+        return f"<LoopPool {self.name!r} [{now.busy} running, at most {self.limit} | {state}]>"

@@ -15,13 +15,16 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Generic, TypeVar
 
+from dispatch._clock import ticks
 from dispatch._fork import notice_fork
 from dispatch.channel import Channel
+from dispatch.channel._capacity import Capacity
 from dispatch.channel._oldest import oldest
 from dispatch.errors import ChannelClosed, EndOfChannel, WouldWait
 from dispatch.pool._delays import Delays, always, forget
 from dispatch.pool._renewal import renew_in_children
 from dispatch.pool._roster import Roster
+from dispatch.pool._service import lasting, together, unknown
 from dispatch.pool._statistics import Drained, PoolStatistics
 from dispatch.pool._stragglers import Stragglers
 from dispatch.pool._worker import Worker
@@ -45,29 +48,38 @@ class Pool(Generic[T]):
         capacity: int,
         late: Callable[[T], object] = forget,
         wanted: Callable[[T], bool] = always,
+        since: Callable[[T], int] = unknown,
     ) -> None:
         """`run` says how many nanoseconds the item took, which feeds the expected wait.
 
         `lost` gets an item whose worker fell: it did not run, or not to its end. `late` gets a delayed one that will
         not run, because the pool ended first. One that is no longer `wanted` gives up its place among the delayed.
+        `since` says at which of the `ticks` a worker took an item, 0 where that is not known.
         """
         self.name = name
         self.limit = workers
         self.capacity = capacity
-        self.work = run
-        self.lost = lost
+        self.work: Callable[[T], int] = run
+        self.lost: Callable[[T], None] = lost
         self._late = late
         self._wanted = wanted
+        self._since = since
         self.threads = Roster(self, workers, self._review)
         self.renew()
         renew_in_children(self)
 
     def renew(self) -> None:
         self.channel: Channel[T] = Channel(self.capacity)
+        self._slots = Capacity(self.channel) if self.capacity else None
         self.closing = threading.Event()
         self.threads.renew()
         self._delays: Delays[T] = Delays(
-            self.name, self._admit, lost=self.lost, late=self._late, wanted=self._wanted, capacity=self.capacity
+            self.name,
+            self._admit,
+            lost=self._lose,
+            late=self._late,
+            wanted=self._wanted,
+            capacity=self.capacity,
         )
         self._stragglers = Stragglers(self._delays)
         self._crowded = False
@@ -108,6 +120,26 @@ class Pool(Generic[T]):
         """`send_later` for an item that was run just now: there is always room for it, until the pool has ended."""
         self._delays.add(item, due)
 
+    def work_by(self, run: Callable[[T], int], lost: Callable[[T], None]) -> None:
+        """Have items run otherwise: whatever is sent from now on, and what waits already."""
+        with self.threads.turn:
+            self.work = run
+            self.lost = lost
+            for worker in self.threads.everybody:
+                worker.run_item = run
+
+    def resize(self, capacity: int) -> None:
+        """Let so many items wait, and as many be delayed, from now on. None is sent away that is in already.
+
+        Raises `ValueError` to or from 0: that is another kind of channel.
+        """
+        if capacity != self.capacity:
+            if self._slots is None:
+                raise ValueError("a pool without capacity gets none while it works")
+            self._slots.become(capacity)
+            self.capacity = capacity
+            self._delays.capacity = capacity
+
     @property
     def closed(self) -> bool:
         return self.channel.closed
@@ -124,8 +156,12 @@ class Pool(Generic[T]):
         workers = self.threads.workers
         if not waiting and (self.threads.missing or not all(worker.busy for worker in workers)):
             return _WAKE_UP_NS
-        mean = sum(worker.service_ns for worker in workers) / len(workers) if workers else 0.0
-        return _WAKE_UP_NS + round((waiting + 1) * mean / self.limit)
+        return _WAKE_UP_NS + round((waiting + 1) * self.service_ns() / self.limit)
+
+    def service_ns(self) -> float:
+        """How long a worker takes for one item, as far as recent items and those in hand tell."""
+        now = ticks()
+        return together([lasting(each.service_ns, each.item, self._since, now) for each in self.threads.workers])
 
     def statistics(self) -> PoolStatistics:
         threads = self.threads.count()
@@ -140,6 +176,7 @@ class Pool(Generic[T]):
             delayed=self._delays.count + len(self._stragglers),
             next_due_ns=self._delays.next_due_ns,
             abandoned=threads.abandoned,
+            service_ns=round(self.service_ns()),
         )
 
     def oldest(self) -> T | None:
@@ -187,6 +224,9 @@ class Pool(Generic[T]):
                 return rest
 
     # ---- delayed items
+
+    def _lose(self, item: T) -> None:
+        self.lost(item)  # looked up when there is one: it may have changed
 
     def _admit(self, item: T) -> None:
         """Send an item whose time has come. In the delays' thread, which may wait; newcomers stand back meanwhile."""

@@ -60,6 +60,10 @@ class Roster(Generic[T]):
     # ---- looking at it
 
     @property
+    def everybody(self) -> tuple[Worker[T], ...]:
+        return (*self.workers, *self._abandoned)
+
+    @property
     def stuck(self) -> bool:
         """Whether as many workers are abandoned as there may be."""
         return len(self._abandoned) >= self.limit
@@ -94,7 +98,7 @@ class Roster(Generic[T]):
         with self.turn:
             if not self.missing or self._employer.closing.is_set():
                 return
-            number = max((each.number for each in (*self.workers, *self._abandoned)), default=0) + 1
+            number = max((each.number for each in self.everybody), default=0) + 1
             worker: Worker[T] = Worker(self._employer, number)
             error = self._enter(worker, self.workers)
         self._tell(error)

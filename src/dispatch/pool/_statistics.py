@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolStatistics:
+class PoolStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot; each figure is true of some moment close to the others."""
 
     waiting: int
@@ -28,10 +28,11 @@ class PoolStatistics:
     """Nanoseconds until the next of them is due."""
     abandoned: int = 0
     """Threads, beside the workers, that still run an item whose time was up."""
+    service_ns: int = 0
+    """How long one item takes, as the expected wait reckons it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drained:
+class Drained(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the items that were waiting or running when the pool was closed."""
 
     finished: int = 0
@@ -44,4 +45,4 @@ class Drained:
     @classmethod
     def sum(cls, each: Iterable[Drained]) -> Drained:
         some = tuple(each)
-        return cls(**{field.name: sum(getattr(one, field.name) for one in some) for field in fields(cls)})
+        return cls(**{name: sum(getattr(one, name) for one in some) for name in cls.__struct_fields__})

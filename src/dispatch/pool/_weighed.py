@@ -24,7 +24,10 @@ class Weighed(Generic[T]):
         self._pool = pool
         self._allowance = allowance
         self.name = pool.name
-        self.capacity = pool.capacity
+
+    @property
+    def capacity(self) -> int:
+        return self._pool.capacity
 
     @property
     def closed(self) -> bool:
@@ -52,6 +55,9 @@ class Weighed(Generic[T]):
         self._allowance.retake(item)
         self._allowance.give_at_end(item)
         self._pool.send_again(item, due)
+
+    def resize(self, capacity: int) -> None:
+        self._pool.resize(capacity)
 
     def is_mine(self) -> bool:
         return self._pool.is_mine()

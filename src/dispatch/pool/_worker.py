@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from dispatch._log import logger
 from dispatch.channel import Channel
 from dispatch.errors import EndOfChannel
+from dispatch.pool._service import SERVICE_NS, SMOOTHING
 
 T = TypeVar("T")
 
@@ -17,9 +18,6 @@ _here = threading.local()
 
 _DEEPEST = 32
 """Calls run inside one another on one thread; beyond, a worker waits like anybody else."""
-
-_SMOOTHING = 8
-"""The running mean moves an eighth of the way to each new reading: the last two dozen items count."""
 
 
 class Relieved(BaseException):
@@ -64,12 +62,17 @@ class Worker(threading.Thread, Generic[T]):
         self.depth = 0
         self._employer = employer
         self._channel = employer.channel
-        self._run_item = employer.work
-        self.busy = False
+        self.run_item: Callable[[T], int] = employer.work
+        self.item: T | None = None
+        """The one in hand."""
         self.finished = 0
         self.errors = 0
-        self.service_ns = 0.0
+        self.service_ns = float(SERVICE_NS)
         """Running mean of the time one item takes."""
+
+    @property
+    def busy(self) -> bool:
+        return self.item is not None
 
     def run(self) -> None:
         _here.worker = self
@@ -96,11 +99,11 @@ class Worker(threading.Thread, Generic[T]):
                 self._employer.closing.wait(self.pause)
             while True:
                 item = receive()
-                self.busy = True
-                self.service_ns += (self._run_item(item) - self.service_ns) / _SMOOTHING
+                self.item = item
+                self.service_ns += (self.run_item(item) - self.service_ns) / SMOOTHING
                 item = None  # an idle worker must not keep the last item's arguments alive
                 self.finished += 1
-                self.busy = False
+                self.item = None
         except Relieved:
             raise
         except BaseException as error:  # noqa: BLE001 - user code cannot raise here: this is a fault of ours, or odder
@@ -114,7 +117,7 @@ class Worker(threading.Thread, Generic[T]):
         if item is not None:
             self._employer.lost(item)
             self.finished += 1
-        self.busy = False
+        self.item = None
         logger("pool").exception("a worker met an internal error and is replaced", worker=self.name)
 
     def run_inside(self, item: T) -> bool:
@@ -123,7 +126,7 @@ class Worker(threading.Thread, Generic[T]):
             return False
         self.depth += 1
         try:
-            self._run_item(item)
+            self.run_item(item)
         except BaseException:
             self.errors += 1
             self._employer.lost(item)

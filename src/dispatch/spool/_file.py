@@ -33,6 +33,8 @@ class SpoolFile:
     def __init__(self, path: Path, max_bytes: int) -> None:
         self.path = path
         self.max_bytes = max_bytes
+        """May change: it holds from the next `open` on."""
+        self._tuned_for = 0
         self.connection: sqlite3.Connection | None = None
         self.incidents: tuple[Incident, ...] = ()
         """What this process had to set aside."""
@@ -45,7 +47,7 @@ class SpoolFile:
 
         Raises `Unusable`, `OSError` or `sqlite3.Error` when there is none to be had.
         """
-        if self.connection is not None and self._is_still_there():
+        if self.connection is not None and self._tuned_for == self.max_bytes and self._is_still_there():
             return self.connection
         self.close()
         _folder.prepare(self.path.parent)
@@ -157,7 +159,8 @@ class SpoolFile:
     def _connect(self) -> None:
         _folder.inspect(self.path)
         self.connection = _schema.connect(self.path)
-        _schema.tune(self.connection, self.max_bytes)
+        self._tuned_for = self.max_bytes
+        _schema.tune(self.connection, self._tuned_for)
         if self._suspect or _schema.mark(self.connection) != (_schema.APPLICATION_ID, _schema.VERSION):
             raise Unusable(
                 f"{self.path} is spoiled or of another version, and another process has it open: stop that one, and "

@@ -29,6 +29,8 @@ class Receipt(Generic[T]):
 
     __slots__ = ("_answer", "_done", "_patience", "_stage", "_then", "_until", "weight", "work", "writes")
 
+    under_way = True
+
     def __init__(
         self,
         work: Callable[[sqlite3.Connection], T | Trouble],

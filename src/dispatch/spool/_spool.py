@@ -23,6 +23,8 @@ from dispatch.spool._writer import Writer
 
 T = TypeVar("T")
 
+_MAX_BYTES = 1 << 30
+
 PATIENCE = 5.0
 """Seconds. A sync takes milliseconds; a disk that is busy with other things, some hundreds."""
 
@@ -33,7 +35,7 @@ class Spool:
     The file is made by the first `add`. In a forked child it begins anew, by itself.
     """
 
-    def __init__(self, application: str, *, folder: Path | None = None, max_bytes: int = 1 << 30) -> None:
+    def __init__(self, application: str, *, folder: Path | None = None, max_bytes: int = _MAX_BYTES) -> None:
         """`folder`: by default `$XDG_STATE_HOME/dispatch`, or `~/.local/state/dispatch`."""
         self.application = application
         self.folder = folder if folder is not None else default_folder()
@@ -41,6 +43,10 @@ class Spool:
         self.path = path = self.folder / file_name(application)
         self._writer = Writer(lambda: SpoolFile(path, max_bytes))
         self._listeners: tuple[Callable[[], object], ...] = ()
+
+    def resize(self, max_bytes: int | None) -> None:
+        """Take so many bytes from now on, `None`: as many as by default. Nothing is thrown away. Never waits."""
+        self.max_bytes = self._writer.file.max_bytes = _MAX_BYTES if max_bytes is None else max_bytes
 
     @property
     def ground(self) -> Ground:

@@ -74,6 +74,7 @@ class Writer:
         if crew.file.connection is not None:
             _inherited.append(crew.file)
         self._crew_ = _Crew(self._make())
+        self._crew_.file.max_bytes = crew.file.max_bytes
 
     def __del__(self) -> None:
         # Nobody can hand anything in any more, and the thread would wait for it for ever.

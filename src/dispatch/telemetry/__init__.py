@@ -19,6 +19,7 @@ from dispatch.telemetry._resumption import resume as resume
 from dispatch.telemetry._resumption import trace_id as trace_id
 from dispatch.telemetry._setup import setup as setup
 from dispatch.telemetry._waybill import due_in as due_in
+from dispatch.telemetry._waybill import sent_at as sent_at
 
 __all__ = [
     "Execution",
@@ -35,6 +36,7 @@ __all__ = [
     "publishing",
     "recording",
     "resume",
+    "sent_at",
     "setup",
     "trace_id",
 ]

@@ -9,6 +9,7 @@ from opentelemetry.util.types import AttributeValue
 from dispatch._call import Call
 from dispatch._decision import Decision
 from dispatch.errors import PassedOver
+from dispatch.policy import AtLeast
 from dispatch.telemetry import _names as n
 
 Attributes: TypeAlias = dict[str, AttributeValue]
@@ -16,7 +17,12 @@ Attributes: TypeAlias = dict[str, AttributeValue]
 
 def of_call(call: Call) -> Attributes:
     """What is true wherever the call goes."""
-    attributes: Attributes = {n.TASK: call.spec.name, n.CALL: call.id}
+    spec = call.spec
+    attributes: Attributes = {n.TASK: spec.name, n.CALL: call.id}
+    if spec.kind != "io":
+        attributes[n.KIND] = spec.kind
+    if spec.tags:
+        attributes[n.TAGS] = sorted(spec.tags)
     payload: object = call.payload
     # A call that nobody could take may be refused before there is a decision.
     decision: Decision | None = call.decision
@@ -25,11 +31,14 @@ def of_call(call: Call) -> Attributes:
         attributes[n.DURABILITY] = decision.durability
         if decision.latency_budget_ns is not None:
             attributes[n.LATENCY_BUDGET] = decision.latency_budget_ns / 1e3
+        if decision.reason == "pinned":
+            attributes[n.PIN] = spec.requirements.pin
         if payload is None:
             payload = decision.payload_bytes
     if isinstance(payload, int):
-        # An estimate that was broken off (`AtLeast`) counts as what it had reached.
         attributes[n.PAYLOAD] = int(payload)
+        if type(payload) is AtLeast:
+            attributes[n.AT_LEAST] = True
     return attributes
 
 
@@ -41,13 +50,21 @@ def of_decision(decision: Decision) -> Attributes:
         n.RULE: decision.rule,
         n.REASON: decision.reason,
     }
+    if decision.predicted_start_ns is not None:
+        attributes[n.PREDICTED_START] = decision.predicted_start_ns / 1e3
     if decision.passed_over:
-        attributes[n.PASSED_OVER] = passed_over(decision.passed_over)
+        attributes |= of_passed_over(decision.passed_over)
+    if decision.over_budget:
+        attributes[n.OVER_BUDGET] = True
     return attributes
 
 
-def passed_over(candidates: tuple[PassedOver, ...]) -> list[str]:
-    return [f"{each.destination}:{each.why}" for each in candidates]
+def of_passed_over(candidates: tuple[PassedOver, ...]) -> Attributes:
+    """Who did not get the call, why, and the fact behind it: what it was like just then."""
+    attributes: Attributes = {n.PASSED_OVER: [f"{each.destination}:{each.why}" for each in candidates]}
+    if any(each.detail for each in candidates):
+        attributes[n.DETAILS] = [each.detail for each in candidates]
+    return attributes
 
 
 def of_overhead(call: Call, sent: int) -> Attributes:

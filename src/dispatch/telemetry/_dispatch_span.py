@@ -10,9 +10,8 @@ from opentelemetry.trace import Span, Tracer, get_current_span
 from dispatch._call import Call
 from dispatch._clock import ticks
 from dispatch.errors import DispatchError, NotAccepted, NotConfigured
-from dispatch.telemetry import _names as n
 from dispatch.telemetry._anchor import Anchor
-from dispatch.telemetry._attributes import Attributes, of_call, of_decision, of_overhead, passed_over
+from dispatch.telemetry._attributes import Attributes, of_call, of_decision, of_overhead, of_passed_over
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._fault import fail, kind_of
 from dispatch.telemetry._listener import listener
@@ -91,7 +90,7 @@ def _conclude(span: Span, call: Call, moment: int, error: BaseException | None) 
         span.set_attributes({**of_decision(call.decision), **of_overhead(call, moment)})
         return
     if isinstance(error, NotAccepted):
-        span.set_attribute(n.PASSED_OVER, passed_over(error.passed_over))
+        span.set_attributes(of_passed_over(error.passed_over))
     elif not isinstance(error, NotConfigured):
         # The call may still run (`OutcomeUnknown`): the destination it was given to belongs to the story.
         span.set_attributes(of_decision(call.decision))

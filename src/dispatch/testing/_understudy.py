@@ -48,8 +48,11 @@ class Understudy:
     def unfit(self, durability: Durability) -> PassedOver | None:
         return None if self._assumed else self._inner.unfit(durability)
 
-    def predicted_start_ns(self) -> int:
-        return _CELERY_START_NS if self._assumed else self._inner.predicted_start_ns()
+    def predicted_start_ns(self, spec: TaskSpec) -> int:
+        return _CELERY_START_NS if self._assumed else self._inner.predicted_start_ns(spec)
+
+    def figures(self, spec: TaskSpec) -> dict[str, int]:
+        return {} if self._assumed else self._inner.figures(spec)
 
     def refuses(self, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PassedOver | None:
         if self._assumed or self._must_travel(spec):
@@ -90,6 +93,9 @@ class Understudy:
                 running = self._inner.run_here(call, awaiting=awaiting)
             seen.accepted = running is not None
             return running
+
+    def enforce(self) -> None:
+        self._inner.enforce()
 
     def statistics(self) -> DestinationStatistics:
         return self._inner.statistics()

@@ -4,6 +4,7 @@ from dispatch.transports._arguments import Uncarried as Uncarried
 from dispatch.transports._destination import Destination as Destination
 from dispatch.transports._destination import HandOver as HandOver
 from dispatch.transports._destination import Pending as Pending
+from dispatch.transports._destination import UnderWay as UnderWay
 from dispatch.transports._outlet import Outlet as Outlet
 from dispatch.transports._outlet import Parcel as Parcel
 from dispatch.transports._statistics import DestinationStatistics as DestinationStatistics
@@ -18,4 +19,5 @@ __all__ = [
     "Pending",
     "Uncarried",
     "Unconfigured",
+    "UnderWay",
 ]

@@ -15,11 +15,21 @@ from dispatch.transports._statistics import DestinationStatistics
 class Pending(Protocol):
     """Something a hand-over has to wait for; bounded by its own deadline."""
 
+    under_way: bool
+    """The call has left, and only the answer is awaited: see `UnderWay`. Others may follow it meanwhile."""
+
     def wait(self) -> None:
         """Wait, blocking this thread."""
 
     async def wait_async(self) -> None:
         """Wait, leaving the event loop free."""
+
+
+class UnderWay(Pending, Protocol):
+    """The answer of a broker or a disk. They come in the order in which the calls have left."""
+
+    def withdraw(self) -> bool:
+        """Nobody waits for it any more. True when it is certain that nothing was sent or kept, or will be."""
 
 
 HandOver: TypeAlias = Generator[Pending, None, PassedOver | None]
@@ -47,6 +57,13 @@ class Destination(Place, Protocol):
         """What runs the call where the caller is, if that is one of the destination's own workers; else `None`.
 
         `awaiting`: the caller is a coroutine that will wait for it.
+        """
+
+    def enforce(self) -> None:
+        """Have its limits hold for all that it shares with the destination it was revised from. Never waits.
+
+        A destination never changes: `revised` makes another one, of the same workers, for the next policy. Until this
+        is called, nobody notices.
         """
 
     def statistics(self) -> DestinationStatistics:

@@ -11,6 +11,7 @@ from dispatch._decision import Transport
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Durability
 from dispatch.errors import PassedOver
+from dispatch.transports._destination import Destination
 
 if TYPE_CHECKING:
     # Not at run time: it opens SQLite, and most programs have no spool.
@@ -37,6 +38,12 @@ class Outlet(Protocol):
     @property
     def runs_on(self) -> Transport:
         """The transport of that destination."""
+
+    def revised(self, destination: Destination) -> Outlet:
+        """The same way out, with the destination as it is by the next policy."""
+
+    def enforce(self) -> None:
+        """Have what lies there already go by that policy, too."""
 
     def bars(self, spec: TaskSpec, durability: Durability) -> PassedOver | None:
         """Why no call of this task can ever be handed on."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from dispatch._decision import Transport
 from dispatch._units import show_duration, show_size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DestinationStatistics:
+class DestinationStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot; each figure is true of some moment close to the others. `None`: there is no such thing here."""
 
     transport: Transport

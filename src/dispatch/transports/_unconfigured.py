@@ -40,8 +40,11 @@ class Unconfigured:
     def refuses(self, spec: TaskSpec, args: tuple[object, ...], kwargs: dict[str, object]) -> PassedOver | None:
         return self._missing
 
-    def predicted_start_ns(self) -> int:
+    def predicted_start_ns(self, spec: TaskSpec) -> int:
         return 0
+
+    def figures(self, spec: TaskSpec) -> dict[str, int]:
+        return {}
 
     def try_now(self, call: Call) -> bool:
         return False
@@ -52,6 +55,9 @@ class Unconfigured:
 
     def run_here(self, call: Call, *, awaiting: bool) -> None:
         return None
+
+    def enforce(self) -> None:
+        """There is nothing to share."""
 
     def statistics(self) -> DestinationStatistics:
         return DestinationStatistics(transport=self.transport)

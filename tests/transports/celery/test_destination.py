@@ -12,6 +12,7 @@ import pytest
 
 import dispatch
 from callers import Caller, calling, spec
+from dispatch import testing
 from dispatch._call import CallOptions
 from dispatch.errors import NotConfigured
 from dispatch.policy import CelerySettings
@@ -97,10 +98,24 @@ def test_it_takes_no_call_without_being_asked_to_wait(caller):
 def test_the_start_is_predicted_from_what_publishing_took_of_late(redis_url):
     """Two milliseconds before anything is known."""
     with calling(redis_url) as caller:
-        assert 2_000_000 == caller.destination.predicted_start_ns()
+        assert 2_000_000 == caller.destination.predicted_start_ns(spec())
         for _ in range(20):
             caller.brew("blue")
-        assert 2_000_000 != caller.destination.predicted_start_ns()
+        assert 2_000_000 != caller.destination.predicted_start_ns(spec())
+
+
+def test_what_publishing_took_ends_with_the_broker_s_answer(redis_url):
+    """However late its caller comes back: a map has hundreds under way."""
+    with calling(redis_url) as caller:
+        caller.brew("blue")
+        begun = [caller.begin(caller.call("blue")) for _ in range(2)]
+        for _, ticket in begun:
+            ticket.wait()
+        with testing.clock() as held:
+            held.advance("1h")
+            for each in begun:
+                assert caller.end(*each) is None
+        assert caller.destination.predicted_start_ns(spec()) < 60 * 10**9
 
 
 def test_its_figures_are_the_calls_that_the_broker_has_not_answered_yet(redis_url):

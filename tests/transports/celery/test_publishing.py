@@ -91,7 +91,7 @@ def test_the_shortest_expires_holds_and_counts_from_delay(redis_url):
 
 def test_an_accepted_call_knows_when_it_was_sent_and_where_its_result_comes_from(redis_url):
     """The times are in order, and the source is the dispatcher's."""
-    results = object()
+    results = SimpleNamespace(outlooks={})
     with calling(redis_url, results=results) as caller:
         call = caller.call("blue")
         caller.send(call)

@@ -47,6 +47,14 @@ def test_tasks_declared_before_and_after_the_app_is_known_are_registered(registr
     assert (3, 1) == (app.tasks["shop.add"](2), app.tasks["shop.sub"](2))
 
 
+def test_a_task_that_is_a_lambda_keeps_the_app_from_no_other(registry, app, new_spec):
+    registry.declare(new_spec(lambda x: -x, name="shop.negative"))
+    registry.declare(new_spec(add, name="shop.add"))
+    AppSource(app, store=Store())
+
+    assert (-2, 3) == (app.tasks["shop.negative"](2), app.tasks["shop.add"](2))
+
+
 def test_registering_neither_finalizes_the_app_nor_reads_its_configuration(registry, app, new_spec):
     """The user may go on to configure it."""
     registry.declare(new_spec(add, name="shop.add"))

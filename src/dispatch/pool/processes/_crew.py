@@ -29,7 +29,7 @@ class Crew:
     def __init__(self, program: Path, told: dict[str, Any]) -> None:
         """`program` and `told` are those of each `Child`."""
         self._program = program
-        self._told = told
+        self.told = told
         self.start_ns = _START_NS
         """How long the last ones took to start."""
         self.renew()
@@ -115,7 +115,7 @@ class Crew:
             # In one turn with the look: whoever dismisses the crew must find every process there is.
             if self._dismissed:
                 raise Dismissed
-            child = Child(self._program, self._told)
+            child = Child(self._program, self.told)
             self._all.add(child)
         try:
             child.wait_ready()

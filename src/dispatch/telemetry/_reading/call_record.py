@@ -29,6 +29,11 @@ class CallRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     policy_version: str | None = None
     durability: str | None = None
     payload_bytes: int | None = None
+    latency_budget_us: float | None = None
+    predicted_start_us: float | None = None
+    """From the decision to the task's first line, as predicted; known when a budget ranked the candidates."""
+    actual_start_us: float | None = None
+    """The same as it came; `None` also where two machines' clocks contradict each other."""
     overhead_us: float | None = None
     decide_us: float | None = None
     serialize_us: float | None = None
@@ -77,6 +82,9 @@ def _record(span: Span, runs: Iterable[Span]) -> CallRecord:
         passed_over=tuple(map(str, passed)) if isinstance(passed, list) else (),
         policy_version=_text(said.get(n.POLICY_VERSION)),
         durability=_text(said.get(n.DURABILITY)),
+        latency_budget_us=_number(said.get(n.LATENCY_BUDGET)),
+        predicted_start_us=_number(said.get(n.PREDICTED_START)),
+        actual_start_us=_actual_start(span, runs[0]) if runs else None,
         payload_bytes=size if isinstance(size := said.get(n.PAYLOAD), int) else None,
         overhead_us=_number(said.get(n.OVERHEAD)),
         decide_us=_number(said.get(n.DECIDE)),
@@ -90,6 +98,22 @@ def _record(span: Span, runs: Iterable[Span]) -> CallRecord:
         caller=span.process,
         worker=None if last is None else last.process,
     )
+
+
+def _actual_start(span: Span, run: Span) -> float | None:
+    """Of a call whose `dispatch` span is `span` and whose first attempt is `run`, from the parts that they tell.
+
+    In one process the spans' own times say it as well, and better where a worker was quicker than `delay` returned.
+    """
+    said, told = span.attributes, run.attributes
+    wait, start = _number(told.get(n.WAIT)), _number(told.get(n.START))
+    if wait is None or start is None or told.get(n.CLOCK_SKEWED):
+        return None
+    parts = (_number(said.get(n.SERIALIZE)) or 0.0) + wait + start
+    if said.get(n.TRANSPORT) == "celery":
+        return parts  # the wait begins before the broker has answered
+    whole = (run.start_ns - span.start_ns) / 1e3 - (_number(said.get(n.DECIDE)) or 0.0)
+    return max(0.0, min(parts + (_number(said.get(n.ENQUEUE)) or 0.0), whole))
 
 
 def _text(value: object) -> str | None:

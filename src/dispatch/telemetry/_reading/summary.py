@@ -42,13 +42,13 @@ def _summary(destination: str | None, transport: str | None, rule: str | None, c
         rule=rule,
         count=len(calls),
         failed=sum(call.error is not None for call in calls),
-        overhead_median_us=_quantile(overhead, 0.5),
-        overhead_p99_us=_quantile(overhead, 0.99),
-        wait_median_us=_quantile(wait, 0.5),
-        wait_p99_us=_quantile(wait, 0.99),
+        overhead_median_us=quantile(overhead, 0.5),
+        overhead_p99_us=quantile(overhead, 0.99),
+        wait_median_us=quantile(wait, 0.5),
+        wait_p99_us=quantile(wait, 0.99),
     )
 
 
-def _quantile(ordered: list[float], share: float) -> float | None:
+def quantile(ordered: list[float], share: float) -> float | None:
     """The smallest value that `share` of all values do not exceed: always one that was really measured."""
     return ordered[ceil(share * len(ordered)) - 1] if ordered else None

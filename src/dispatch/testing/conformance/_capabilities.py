@@ -18,12 +18,19 @@ class Capabilities:
     JSON cannot carry is refused with `NotSerializable`."""
     by_pickle: bool = False
     """They are pickled instead, and so are results: a copy of what pickle can carry arrives as it was."""
+    by_plain_json: bool = False
+    """Through JSON, and what Celery adds to it (dates, decimals, UUIDs) is refused with `NotSerializable` too."""
+    returns_reference: bool = False
+    """A result is the very object that the task returned, however arguments travel."""
+    on_disk: bool = False
+    """It takes durable calls alone, and the dispatcher's policy makes every call durable; one that waits is
+    `spooled`."""
     carries_context: bool = False
     """A task sees the caller's context variables."""
     runs_apart: bool = False
     """The caller goes on while the task runs, and calls wait their turn."""
-    can_cancel: bool = False
-    """A call that waits can be kept from running."""
+    can_cancel: bool | None = False
+    """A call that waits can be kept from running. `None`: until somebody has taken it, which may be any moment."""
     can_delay: bool = False
     """It takes `countdown`. One that does not refuses it with `NotAccepted` or `NotConfigured`."""
     can_stop: bool = False

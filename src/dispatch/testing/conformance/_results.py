@@ -13,6 +13,7 @@ from uuid import UUID
 
 from dispatch._dispatcher import Dispatcher
 from dispatch._handle import Handle
+from dispatch.errors import NotSerializable
 from dispatch.testing.conformance import _tasks as tasks
 from dispatch.testing.conformance._capabilities import Capabilities
 
@@ -20,8 +21,9 @@ PATIENCE = 30.0
 
 _VALUES = [
     None, True, 0, -1.5, 2**70, "", "é \u2028 \x00", [], [1, [2, [3]]], {"a": {"b": [None]}}, "x" * 100_000,
-    datetime(2024, 2, 29, 12, 30, tzinfo=UTC), Decimal("0.10"), UUID(int=7),
 ]  # fmt: skip
+_ADDITIONS = [datetime(2024, 2, 29, 12, 30, tzinfo=UTC), Decimal("0.10"), UUID(int=7)]
+"""What Celery's JSON carries besides."""
 
 
 class Results:
@@ -30,10 +32,21 @@ class Results:
     capabilities: Capabilities
 
     def test_what_a_task_returns_is_the_result(self, dispatcher: Dispatcher) -> None:
-        """Each value that JSON knows, and Celery's additions, come back equal."""
+        """Each value that JSON knows comes back equal."""
         handles = [tasks.echo.using(dispatcher).delay(value) for value in _VALUES]
 
         assert _VALUES == [handle.result(PATIENCE) for handle in handles]
+
+    def test_what_celery_adds_to_json(self, dispatcher: Dispatcher) -> None:
+        """It comes back equal too; through plain JSON it is refused, and never turned into text."""
+        for value in _ADDITIONS:
+            try:
+                handle = tasks.echo.using(dispatcher).delay(value)
+            except NotSerializable:
+                assert self.capabilities.by_plain_json
+            else:
+                assert handle.result(PATIENCE) == value
+                assert not self.capabilities.by_plain_json
 
     def test_a_call_that_returned_says_so(self, dispatcher: Dispatcher) -> None:
         """All words of the handle agree, and go on doing so."""

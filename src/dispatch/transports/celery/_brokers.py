@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
-from functools import partial
+from functools import partial, reduce
 
 import msgspec
 from celery import Celery
 from kombu.serialization import prepare_accept_content
 
-from dispatch._call import Source
 from dispatch._log import logger
 from dispatch._turn import Turn
 from dispatch.errors import NotConfigured
@@ -18,6 +17,7 @@ from dispatch.transports.celery._broker_kind import messaging_system
 from dispatch.transports.celery._redis import connect, keeps_ledger
 from dispatch.transports.celery.ledger import Sweeper
 from dispatch.transports.celery.publishing import Limits, Message, Publisher, Ticket, load
+from dispatch.transports.celery.results import Results
 
 _SECONDS = 2.0
 """The bound of every wait where no destination has said another: the publish deadline that policies have by default."""
@@ -44,10 +44,28 @@ class Way(msgspec.Struct, frozen=True, eq=False):
         return self.publisher.submit(message, patience)
 
 
+class _Wish(msgspec.Struct, frozen=True):
+    """What one destination wants of the broker."""
+
+    queue: str | None
+    seconds: float
+    limits: Limits | None
+
+
+class _Patience:
+    """The seconds that bound every wait on the network, read when a connection is opened."""
+
+    def __init__(self) -> None:
+        self.seconds = _SECONDS
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
 class Broker:
     """Resolves the app when it is first needed, and owns the one publisher. Safe from any thread."""
 
-    def __init__(self, app: Callable[[], Celery | None], *, results: Source | None = None) -> None:
+    def __init__(self, app: Callable[[], Celery | None], *, results: Results | None = None) -> None:
         """`app` returns the Celery app, `None` where nobody named one, or raises `NotConfigured`.
 
         `results` is where accepted calls get their outcome from.
@@ -56,20 +74,22 @@ class Broker:
         self._source = app
         self._way: Way | None = None
         self._closed = False
-        self._seconds = 0.0
-        self._limits: Limits | None = None
-        self._queues: set[str | None] = set()
+        self._wishes: dict[str, _Wish] = {}
+        self._patience = _Patience()
         self._said: set[str] = set()
 
-    def expect(self, queue: str | None, seconds: float, limits: Limits | None = None) -> None:
+    def expect(self, destination: str, queue: str | None, seconds: float, limits: Limits | None = None) -> None:
         """A destination announces its queue, `None` for the app's default, how long its callers wait, and when the
-        breaker is to open."""
-        self._queues.add(queue)
-        if limits is not None:
-            self._limits = limits if self._limits is None else self._limits.stricter(limits)
-        self._seconds = max(self._seconds, seconds)
-        if self._way is not None:
-            self._way.publisher.queues.add(queue or self._way.default_queue)
+        breaker is to open. What it says later holds instead; the queues that it had are looked after all the same."""
+        with _turn.lock:
+            self._wishes[destination] = _Wish(queue, seconds, limits)
+        self._agree()
+
+    def expect_only(self, destinations: Container[str]) -> None:
+        """What others have announced holds no longer."""
+        with _turn.lock:
+            self._wishes = {name: wish for name, wish in self._wishes.items() if name in destinations}
+        self._agree()
 
     def way(self) -> Way | None:
         """How to get there; `None` without an app. The first time resolves the app, here and now.
@@ -111,10 +131,10 @@ class Broker:
         default_queue: str = app.conf.task_default_queue
         accepted = frozenset(_content_types(app.conf.accept_content))
         # Not a closure over this broker: the publisher's thread would keep it, and itself, alive for ever.
-        publisher = Publisher(partial(load, app, self._seconds or _SECONDS), self._limits)
+        publisher = Publisher(partial(load, app, self._patience), self._limits)
         sweeper = Sweeper(partial(connect, app)) if keeps_ledger(app) else None
         way = Way(app, publisher, messaging_system(app), default_queue, sweeper, accepted)
-        way.publisher.queues.update(queue or default_queue for queue in self._queues)
+        way.publisher.queues.update(wish.queue or default_queue for wish in self._wishes.values())
         with _turn.lock:
             # Two threads may have come here together: neither publisher has started anything yet.
             if self._way is None:
@@ -122,6 +142,21 @@ class Broker:
                 if self._closed:
                     way.publisher.close(0)
             return self._way
+
+    def _agree(self) -> None:
+        """Destinations share the broker: the longest patience holds, and the strictest breaker."""
+        wishes, way, before = tuple(self._wishes.values()), self._way, self._patience()
+        self._patience.seconds = max((wish.seconds for wish in wishes), default=_SECONDS)
+        if way is not None:
+            way.publisher.queues.update(wish.queue or way.default_queue for wish in wishes)
+            way.publisher.obey(self._limits)
+            if self._patience() != before:
+                way.publisher.renew_line()
+
+    @property
+    def _limits(self) -> Limits:
+        said = [wish.limits for wish in self._wishes.values() if wish.limits is not None]
+        return reduce(Limits.stricter, said) if said else Limits()
 
     def __repr__(self) -> str:
         return f"<Broker {self._way.system if self._way else 'not yet known'}>"

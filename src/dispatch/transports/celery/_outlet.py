@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -14,6 +15,7 @@ from dispatch._requirements import Durability
 from dispatch.errors import PassedOver
 from dispatch.spool import Forwarder, Row, Spool, Verdict
 from dispatch.transports._arguments import Uncarried
+from dispatch.transports._destination import Destination
 from dispatch.transports._outlet import Parcel
 from dispatch.transports.celery.destination import CeleryDestination
 from dispatch.transports.celery.publishing import Answer, Ticket, opened, sealed
@@ -27,6 +29,17 @@ class CeleryOutlet:
     def __init__(self, destination: CeleryDestination) -> None:
         self.name = destination.name
         self._destination = destination
+        self._newest = [destination]
+        """By whose word calls are published that were kept before; shared with the revised."""
+
+    def revised(self, destination: Destination) -> CeleryOutlet:
+        assert isinstance(destination, CeleryDestination)  # noqa: S101 - a spool keeps its way out
+        other = copy(self)
+        other._destination = destination  # noqa: SLF001 - another of this class
+        return other
+
+    def enforce(self) -> None:
+        self._newest[0] = self._destination
 
     # ---- before a call is kept
 
@@ -59,18 +72,19 @@ class CeleryOutlet:
         return Forwarder(spool, self.name, partial(self._forward, spool))
 
     def _forward(self, spool: Spool, rows: Sequence[Row]) -> Iterator[Verdict]:
-        way = self._destination.way()
+        destination = self._newest[0]
+        way = destination.way()
         if isinstance(way, PassedOver):
             yield from (Verdict(row.id, "refused", way.detail) for row in rows)
             return
         tickets: list[Ticket] = []
         for row in rows:
             try:
-                message = opened(row.arguments, row.headers, app=way.app, need=self._destination.need)
+                message = opened(row.arguments, row.headers, app=way.app, need=destination.need)
             except Exception as error:  # noqa: BLE001 - whatever it is, it will be so the next time
                 yield Verdict(row.id, "never", f"it is no message for Celery: {type(error).__name__}: {error}")
             else:
-                tickets.append(way.submit(message, self._destination.patience))
+                tickets.append(way.submit(message, destination.patience))
         until = 0.0
         for ticket in tickets:
             # A broker that is silent is waited for once, not once for each call.
@@ -78,7 +92,7 @@ class CeleryOutlet:
                 ticket.conclude()
             else:
                 ticket.wait()
-                until = until or monotonic() + self._destination.patience
+                until = until or monotonic() + destination.patience
             if ticket.answer.verdict == "unknown":
                 ticket.afterwards(partial(_arrived, spool, ticket.message.id))
             yield _verdict(ticket)

@@ -9,7 +9,7 @@ from celery.backends.base import Backend
 
 from dispatch._registry import TaskSpec, registry
 from dispatch.transports.celery._store import Store
-from dispatch.transports.celery.worker import body_of, time_limits
+from dispatch.transports.celery.worker import body_of, reporting, time_limits
 
 REQUEST = "dispatch.transports.celery.worker._request:DispatchRequest"
 """As text: Celery resolves it in the worker alone, so that a caller never imports the worker's half."""
@@ -32,7 +32,7 @@ class Registration:
 
     def _options(self, spec: TaskSpec) -> dict[str, Any]:
         def backend(task: Any) -> Backend:
-            return self.store.of(task.app)
+            return reporting(self.store.of(task.app))
 
         return {
             "name": spec.name,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from copy import copy
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 from dispatch import telemetry
@@ -19,12 +20,9 @@ from dispatch.transports._arguments import Uncarried
 from dispatch.transports._destination import HandOver
 from dispatch.transports._statistics import DestinationStatistics
 from dispatch.transports.celery._brokers import Broker, Way
+from dispatch.transports.celery._outlook import Outlook
 from dispatch.transports.celery.ledger import Terms
 from dispatch.transports.celery.publishing import Body, Limits, Message, Need, Ticket, check, encode, message_of
-
-_PUBLISH_NS = 500_000
-_PICKUP_NS = 1_500_000
-"""Priors, measured on an idle loopback: a publish, and a worker taking the message up."""
 
 _NOT_SET_UP = "set DISPATCH_BROKER_URL, or dispatch.configure(celery=app)"
 
@@ -38,22 +36,28 @@ class CeleryDestination:
 
     def __init__(self, name: str, settings: CelerySettings, broker: Broker) -> None:
         self.name = name
-        self.max_payload = settings.max_payload
         self.broker = broker
+        self.unanswered: WeakKeyDictionary[Call, Ticket] = WeakKeyDictionary()
+        """Of durable calls of which the broker has not said whether it has them."""
+        self._left_alone: tuple[str, PassedOver] | None = None
+        self._outlook = Outlook()
+        if broker.results is not None:
+            broker.results.outlooks[name] = self._outlook
+        self._outstanding: set[Call] = set()
+        """Given to the publisher and not answered yet."""
+        self._obey(settings)
+        self.enforce()
+
+    def _obey(self, settings: CelerySettings) -> None:
+        self._settings = settings
+        self._terms = _terms(settings)
+        self.max_payload = settings.max_payload
         self.need: Need = (
             "nothing" if settings.durability == "asserted" else "kept" if settings.require is None else "synced"
         )
         """Of its broker, by a durable call."""
         self.patience = settings.publish_deadline_ns / 1e9
         """Seconds that a caller waits for the broker."""
-        self.unanswered: WeakKeyDictionary[Call, Ticket] = WeakKeyDictionary()
-        """Of durable calls of which the broker has not said whether it has them."""
-        self._settings = settings
-        self._terms = _terms(settings)
-        self._publish_ns = _PUBLISH_NS
-        broker.expect(settings.queue, self.patience, _limits(settings))
-        self._outstanding: set[Call] = set()
-        """Given to the publisher and not answered yet."""
 
     # ---- asked while deciding
 
@@ -70,7 +74,7 @@ class CeleryDestination:
             return way
         obstacle = way.publisher.obstacle()
         if obstacle is not None:
-            return PassedOver(self.name, "breaker_open", f"the broker is left alone for a while: {obstacle}")
+            return self._left_alone_for(obstacle)
         return None if durability == "ephemeral" else self.forgets(way)
 
     def forgets(self, way: Way) -> PassedOver | None:
@@ -83,8 +87,11 @@ class CeleryDestination:
             return None
         return self._not_durable(missing)
 
-    def predicted_start_ns(self) -> int:
-        return self._publish_ns + _PICKUP_NS
+    def predicted_start_ns(self, spec: TaskSpec) -> int:
+        return self._outlook.start_ns()
+
+    def figures(self, spec: TaskSpec) -> dict[str, int]:
+        return self._outlook.figures()
 
     def refuses(self, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PassedOver | None:
         try:
@@ -140,6 +147,15 @@ class CeleryDestination:
             oldest_waiting_ns=ticks() - min(asked) if asked else None,
         )
 
+    def revised(self, settings: CelerySettings) -> Self:
+        """The same way to the broker, and what is under way to it, under other words of the policy."""
+        other = copy(self)
+        other._obey(settings)  # noqa: SLF001 - another of this class
+        return other
+
+    def enforce(self) -> None:
+        self.broker.expect(self.name, self._settings.queue, self.patience, _limits(self._settings))
+
     def close(self, grace: float, hand_on: Callable[[Call], bool]) -> Drained:
         """Have the publisher send what waits. Its callers are told: nothing is dropped here."""
         return Drained(left=self.broker.close(grace))
@@ -190,13 +206,21 @@ class CeleryDestination:
             call.sent = ticks()
             call.source = self.broker.results
         if answer.verdict == "accepted":
-            self._publish_ns += (call.sent - call.serialized - self._publish_ns) // 8
+            if not ticket.cold:
+                self._outlook.published(ticket.answered_at - call.serialized)
             return None
         if answer.verdict == "unknown" and call.decision.durability == "durable":
             self.unanswered[call] = ticket
         if answer.verdict == "not_durable":
             return self._not_durable(answer.detail)
         return answer.passed(self.name)
+
+    def _left_alone_for(self, obstacle: str) -> PassedOver:
+        """The same one as long as the breaker stays open: every call asks."""
+        if self._left_alone is None or self._left_alone[0] is not obstacle:
+            detail = f"the broker is left alone for a while: {obstacle}"
+            self._left_alone = (obstacle, PassedOver(self.name, "breaker_open", detail))
+        return self._left_alone[1]
 
     def _not_durable(self, detail: str) -> PassedOver:
         self.broker.warn_once(detail)

@@ -17,6 +17,11 @@ from dispatch._unread import expect_reader
 from dispatch.errors import CallCancelled, CallExpired, CallFailed, CallTimeout
 
 
+def taken(call: Call) -> int:
+    """When a worker took the call that it has in hand, in `ticks`."""
+    return call.taken
+
+
 def begin(call: Call) -> bool:
     """Claim a call that was taken just now. False: it is not to run, now or ever, and nothing is left to do.
 

@@ -32,18 +32,27 @@ class Coroutines:
     def __init__(self, name: str, settings: LocalSettings, allowance: Allowance[Call] | None = None) -> None:
         """`allowance`: what bounds the bytes that wait, where the policy does."""
         self._callers = settings.loop == "caller"
-        self._allowance = allowance
+        self._allowance: Allowance[Call] | None = None
         kind = CallersLoop if self._callers else LoopPool
         self._loop: LoopOfCalls = kind(
             name,
-            self._start if allowance is None else self._start_weighed,
+            self._start,
             self._lost,
             limit=settings.workers or _AT_ONCE,
             capacity=settings.capacity,
             late=late,
             wanted=is_wanted,
         )
-        self.pool: Bounded[Call] = self._loop if allowance is None else _weighed(self._loop, allowance)
+        self.pool: Bounded[Call] = self._loop
+        if allowance is not None:
+            self.weigh(allowance)
+
+    def weigh(self, allowance: Allowance[Call]) -> None:
+        """As of `Threads`."""
+        if self._allowance is None:
+            self._allowance = allowance
+            self._loop.start = self._start_weighed
+            self.pool = _weighed(self._loop, allowance)
 
     def cannot_run(self, spec: TaskSpec) -> str | None:
         """Why no call of this task can ever run here."""
@@ -74,13 +83,13 @@ class Coroutines:
         return self._start(loop, call)
 
     def _start(self, loop: asyncio.AbstractEventLoop, call: Call) -> asyncio.Task[None]:
-        running = self._run(call)
+        running = self._run(call, loop)
         if loop.get_task_factory() is not None:
             return loop.create_task(running, name=call.spec.name, context=call.context)
         # What `create_task` does, without its half of the cost.
         return Task(running, loop=loop, name=call.spec.name, context=call.context)
 
-    async def _run(self, call: Call) -> None:
+    async def _run(self, call: Call, loop: asyncio.AbstractEventLoop) -> None:
         """`Threads.run` as a task on a loop, which has the call's context from its first line.
 
         Written out here, and not shared: on a caller's own loop each call on the way is a fiftieth of the whole.
@@ -105,7 +114,7 @@ class Coroutines:
             if type(outcome) is Failure or not call.settle(outcome):
                 conclude(call, outcome, self.pool.send_again)
             del outcome
-        self._loop.ended(call, took)
+        self._loop.ended(call, loop, took)
         held.item = None
         del call  # see `Threads.run`
 

@@ -17,7 +17,7 @@ from dispatch.errors import CallCancelled, CallFailed, WorkerDied
 from dispatch.policy import LocalSettings
 from dispatch.pool import Allowance, Pool
 from dispatch.pool.processes import Child, Crew, Died, Dismissed, ProcessPool
-from dispatch.transports.local._attempt import conclude, is_wanted, late, timed_out
+from dispatch.transports.local._attempt import conclude, is_wanted, late, taken, timed_out
 from dispatch.transports.local._errand import Errand, Report, outcome_of, unpack
 from dispatch.transports.local._station import barred, unknown_there
 from dispatch.transports.local._threads import Threads
@@ -39,15 +39,19 @@ class Processes(Threads):
         allowance: Allowance[Call] | None = None,
         send_again: Callable[[Call, int], object] | None = None,
     ) -> None:
-        limits = {"max_tasks": settings.max_tasks_per_child, "max_memory": settings.max_memory_per_child}
-        self._crew = Crew(_PROGRAM, limits)
+        self._crew = Crew(_PROGRAM, _limits(settings))
         super().__init__(name, settings, allowance, send_again)
 
     def _make_pool(
         self, name: str, settings: LocalSettings, run: Callable[[Call], int], lost: Callable[[Call], None]
     ) -> Pool[Call]:
         workers, capacity = settings.workers or os.cpu_count() or 1, settings.capacity
-        return ProcessPool(name, run, lost, self._crew, workers=workers, capacity=capacity, late=late, wanted=is_wanted)
+        words = {"workers": workers, "capacity": capacity}
+        return ProcessPool(name, run, lost, self._crew, **words, late=late, wanted=is_wanted, since=taken)
+
+    def limit(self, settings: LocalSettings) -> None:
+        """Have processes that start from now on replaced by these limits; those that run keep theirs."""
+        self._crew.told = _limits(settings)
 
     def cannot_run(self, spec: TaskSpec) -> str | None:
         return barred() or unknown_there(spec)
@@ -118,6 +122,10 @@ class Processes(Threads):
         # Before the outcome is told: whoever hears of it may send the next call.
         self._crew.give_back(child)
         return outcome, None
+
+
+def _limits(settings: LocalSettings) -> dict[str, int | None]:
+    return {"max_tasks": settings.max_tasks_per_child, "max_memory": settings.max_memory_per_child}
 
 
 def _died(child: Child, call: Call, error: BaseException) -> Failure:

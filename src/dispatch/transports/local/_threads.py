@@ -15,7 +15,7 @@ from dispatch._outcome import Failure
 from dispatch._registry import TaskSpec
 from dispatch.policy import LocalSettings
 from dispatch.pool import Allowance, Bounded, Pool, Weighed
-from dispatch.transports.local._attempt import begin, conclude, is_wanted, late, lost
+from dispatch.transports.local._attempt import begin, conclude, is_wanted, late, lost, taken
 from dispatch.transports.local._timeouts import OnThread
 
 
@@ -33,19 +33,28 @@ class Threads:
 
         `send_again` has a call attempted again, by default when it is due and in the pool.
         """
-        if allowance is None:
-            pool = self._make_pool(name, settings, self.run, lost)
-        else:
-            pool = self._make_pool(name, settings, allowance.giving(self.run), allowance.giving(lost))
-        self._roster = pool.threads
-        self.pool: Bounded[Call] = pool if allowance is None else Weighed(pool, allowance)
+        self._unweighed = self._make_pool(name, settings, self.run, lost)
+        self._roster = self._unweighed.threads
+        self.pool: Bounded[Call] = self._unweighed
+        self._told_again = send_again
         self._send_again = send_again or self.pool.send_again
+        if allowance is not None:
+            self.weigh(allowance)
 
     def _make_pool(
         self, name: str, settings: LocalSettings, run: Callable[[Call], int], lost: Callable[[Call], None]
     ) -> Pool[Call]:
         workers = settings.workers or min(32, (os.cpu_count() or 1) + 4)
-        return Pool(name, run, lost, workers=workers, capacity=settings.capacity, late=late, wanted=is_wanted)
+        words = {"workers": workers, "capacity": settings.capacity}
+        return Pool(name, run, lost, **words, late=late, wanted=is_wanted, since=taken)
+
+    def weigh(self, allowance: Allowance[Call]) -> None:
+        """Have `allowance` bound the bytes that wait, from now on. Twice is once."""
+        if self.pool is self._unweighed:
+            # Those who run it first: what is weighed when it is let in has to be met by somebody who gives that back.
+            self._unweighed.work_by(allowance.giving(self.run), allowance.giving(lost))
+            self.pool = Weighed(self._unweighed, allowance)
+            self._send_again = self._told_again or self.pool.send_again
 
     def cannot_run(self, spec: TaskSpec) -> str | None:
         """Why no call of this task can ever run here."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from dispatch import telemetry
 from dispatch._call import Call
@@ -15,8 +15,10 @@ from dispatch._log import logger
 from dispatch._timers import Timers
 from dispatch._unread import expect_reader
 from dispatch.pool import Roster, Worker
-from dispatch.pool.processes import Child
 from dispatch.transports.local._attempt import timed_out
+
+if TYPE_CHECKING:  # most programs have no worker processes
+    from dispatch.pool.processes import Child
 
 _MOMENT = 1.0
 """Seconds that a cancelled coroutine has to clean up, before its call is told without it."""

@@ -15,6 +15,8 @@ from dispatch.transports.local._threads import Threads
 class Room:
     """Waiting for room, and then being in."""
 
+    under_way = False
+
     def __init__(self, pool: Bounded[Call], call: Call, timeout: float) -> None:
         self._pool = pool
         self._call = call
@@ -37,6 +39,8 @@ class Room:
 class Here:
     """`caller_runs`: the caller is the worker; a coroutine lends a thread instead of its loop."""
 
+    under_way = False
+
     def __init__(self, functions: Threads, call: Call) -> None:
         self._functions = functions
         self._call = call
@@ -57,6 +61,8 @@ class InPlace(Here):
 
 class Aside:
     """As `InPlace` for a coroutine, which has lent its slot to the call until that has ended."""
+
+    under_way = False
 
     def __init__(self, call: Call) -> None:
         self._call = call

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from copy import copy
+from sys import maxsize
 from time import monotonic
-from typing import Literal
+from typing import Literal, Self
+
+from msgspec.structs import replace
 
 from dispatch._call import Call
 from dispatch._clock import ticks
@@ -21,29 +24,25 @@ from dispatch.transports._destination import HandOver, Pending
 from dispatch.transports._statistics import DestinationStatistics
 from dispatch.transports.local._coroutines import Coroutines
 from dispatch.transports.local._leave import Leave
-from dispatch.transports.local._processes import Processes
 from dispatch.transports.local._threads import Threads
 from dispatch.transports.local._waits import Aside, Here, InPlace, Room
 
-_RUNNERS = {"thread": Threads, "process": Processes}
-
 
 class LocalDestination:
-    """A pool of threads or processes and a loop for coroutines, each with the limits that the policy gives it."""
+    """A pool for functions and a loop for coroutines, each with the limits that the policy gives it."""
 
     transport: Transport = "local"
     runs_on: Transport = "local"
+    _runner: type[Threads] = Threads
     always_fit = True  # where a call needs its caller's loop, `try_now` looks for one
 
     def __init__(self, name: str, settings: LocalSettings) -> None:
         self.name = name
         self.max_payload = settings.max_bytes
         self._settings = settings
-        self._allowance = None if settings.max_bytes is None else Allowance(settings.max_bytes, _weight, Call.tell)
+        self._allowance = _allowance(settings)
         self._coroutines = Coroutines(name, settings, self._allowance)
-        self._functions = (
-            None if settings.runner == "asyncio" else _RUNNERS[settings.runner](name, settings, self._allowance)
-        )
+        self._functions = None if settings.runner == "asyncio" else self._runner(name, settings, self._allowance)
         self._pool: Bounded[Call] = self._coroutines.pool if self._functions is None else self._functions.pool
         """For everything that is no coroutine."""
 
@@ -69,8 +68,13 @@ class LocalDestination:
         cure = "a durable call needs a Celery destination in the policy, and a broker: set DISPATCH_BROKER_URL"
         return PassedOver(self.name, "not_durable", f"what waits in memory dies with the process; {cure}")
 
-    def predicted_start_ns(self) -> int:
-        return self._pool.expected_wait_ns()
+    def predicted_start_ns(self, spec: TaskSpec) -> int:
+        return self._pool_for(spec).expected_wait_ns()
+
+    def figures(self, spec: TaskSpec) -> dict[str, int]:
+        now = self._pool_for(spec).statistics()
+        names = ("waiting", "capacity", "busy", "limit", "service_ns")
+        return {{"limit": "workers"}.get(name, name): getattr(now, name) for name in names}
 
     def refuses(self, spec: TaskSpec, args: tuple[object, ...], kwargs: dict[str, object]) -> PassedOver | None:
         return None
@@ -78,11 +82,11 @@ class LocalDestination:
     # ---- taking calls
 
     def try_now(self, call: Call) -> bool:
-        return (self._coroutines.pool if call.spec.coroutine else self._pool).try_send(call)
+        return (self._coroutines.pool if call.spec.coroutine else self._pool).try_send(call)  # `_pool_for`, written out
 
     def hand_over(self, call: Call, *, may_wait: bool) -> HandOver:
         """Follow `on_full` when there is no room. Raises `DestinationFull` when it says `reject`."""
-        pool = self._coroutines.pool if call.spec.coroutine else self._pool
+        pool = self._pool_for(call.spec)
         if call.delay_ns:
             return self._hand_over_later(pool, call, call.delay_ns)
         if pool.try_send(call):
@@ -135,12 +139,33 @@ class LocalDestination:
 
     def _how_full(self, capacity: int, how: Literal["waiting", "delayed"] = "waiting") -> str:
         allowance = self._allowance
-        if allowance is None:
+        if allowance is None or self.max_payload is None:
             return f"{capacity} calls are {how}"
         waiting = f"{show_size(allowance.held)} of {show_size(allowance.limit)} are waiting, others stand in line,"
         return f"{waiting} or {capacity} calls are {how}"
 
-    # ---- its end
+    def _pool_for(self, spec: TaskSpec) -> Bounded[Call]:
+        return self._coroutines.pool if spec.coroutine else self._pool
+
+    # ---- its end, and its next life
+
+    def revised(self, settings: LocalSettings) -> Self:
+        """The same workers, and what waits for them, under other limits; the runner has to be the same."""
+        other = copy(self)
+        other._settings = settings  # noqa: SLF001 - another of this class
+        other.max_payload = settings.max_bytes
+        other._allowance = self._allowance or _allowance(settings)  # noqa: SLF001 - as above
+        return other
+
+    def enforce(self) -> None:
+        for pool in self._pools:
+            pool.resize(self._settings.capacity)
+        if self._allowance is not None:
+            self._allowance.become(self.max_payload or maxsize)
+            for runner in (self._coroutines, self._functions):
+                if runner is not None:
+                    runner.weigh(self._allowance)
+            self._pool = self._pools[0]
 
     def close(self, grace: float, hand_on: Callable[[Call], bool]) -> Drained:
         leave = Leave(hand_on if self._settings.on_shutdown == "hand_over" else None)
@@ -161,7 +186,7 @@ class LocalDestination:
             transport=self.transport,
             waiting=sum(each.waiting for each in pools),
             capacity=self._pool.capacity,
-            bytes=None if self._allowance is None else self._allowance.held,
+            bytes=None if self._allowance is None or self.max_payload is None else self._allowance.held,
             max_bytes=self.max_payload,
             oldest_waiting_ns=ticks() - min(oldest) if oldest else None,
             timers=sum(each.delayed for each in pools),
@@ -176,6 +201,10 @@ class LocalDestination:
 
     def __repr__(self) -> str:
         return f"<LocalDestination {self.name} {self._pool!r}>"
+
+
+def _allowance(settings: LocalSettings) -> Allowance[Call] | None:
+    return None if settings.max_bytes is None else Allowance(settings.max_bytes, _weight, Call.tell)
 
 
 def _weight(call: Call) -> int:

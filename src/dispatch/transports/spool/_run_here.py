@@ -6,6 +6,7 @@ import importlib
 import traceback
 import weakref
 from contextvars import Context
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -49,6 +50,14 @@ class RunHere:
         self._destination = destination
         self._own: weakref.WeakValueDictionary[str, Call] = weakref.WeakValueDictionary()
         """Calls that somebody in this process has a handle of, by id."""
+
+    def revised(self, destination: Destination) -> RunHere:
+        other = copy(self)
+        other._destination = destination  # noqa: SLF001 - another of this class
+        return other
+
+    def enforce(self) -> None:
+        """What is run is handed to the same workers, by whichever of their destinations."""
 
     # ---- before a call is kept
 

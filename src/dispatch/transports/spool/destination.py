@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from time import monotonic
-from typing import Any
+from typing import Any, Self
 
 from dispatch import telemetry
 from dispatch._call import Call
@@ -20,7 +21,7 @@ from dispatch.policy import SpoolSettings
 from dispatch.pool import Drained
 from dispatch.spool import Entry, ForwarderStatistics, Spool
 from dispatch.transports._arguments import Uncarried
-from dispatch.transports._destination import HandOver
+from dispatch.transports._destination import Destination, HandOver
 from dispatch.transports._outlet import Outlet, Parcel
 from dispatch.transports._statistics import DestinationStatistics
 
@@ -45,7 +46,7 @@ class SpoolDestination:
         self.name = name
         self.runs_on: Transport = outlet.runs_on
         self.spool = spool
-        self._asserted = settings.durability == "asserted"
+        self._settings = settings
         self._outlet = outlet
         self._watchman = outlet.watchman(spool)
 
@@ -66,8 +67,11 @@ class SpoolDestination:
             return PassedOver(self.name, "not_durable", self.spool.ground.why)
         return self._named(self._outlet.unfit())
 
-    def predicted_start_ns(self) -> int:
+    def predicted_start_ns(self, spec: TaskSpec) -> int:
         return _START_NS
+
+    def figures(self, spec: TaskSpec) -> dict[str, int]:
+        return {}
 
     def refuses(self, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PassedOver | None:
         return self._named(self._outlet.refuses(spec, args, kwargs))
@@ -119,6 +123,18 @@ class SpoolDestination:
         self.spool.hasten(self._outlet.name)
         return self._watchman.once()
 
+    def revised(self, settings: SpoolSettings, behind: Destination) -> Self:
+        """The same file, emptied by the same watchman, under other words of the policy."""
+        other = copy(self)
+        vars(other).pop("_keeps", None)
+        other._settings = settings  # noqa: SLF001 - another of this class
+        other._outlet = self._outlet.revised(behind)  # noqa: SLF001 - as above
+        return other
+
+    def enforce(self) -> None:
+        self.spool.resize(self._settings.max_bytes)
+        self._outlet.enforce()
+
     def close(self, grace: float, hand_on: Callable[[Call], bool]) -> Drained:
         """Hand on nothing more. What waits is on disk, and stays there for the next process."""
         deadline = monotonic() + grace
@@ -133,7 +149,7 @@ class SpoolDestination:
 
     @cached_property
     def _keeps(self) -> bool:
-        return self._asserted or self.spool.ground.keeps
+        return self._settings.durability == "asserted" or self.spool.ground.keeps
 
     def _kept(self, call: Call, trace: dict[str, str]) -> HandOver:
         # The broker that was asked before may have it, and whoever publishes it again must know.

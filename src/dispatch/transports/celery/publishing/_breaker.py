@@ -38,7 +38,7 @@ class Breaker:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._failures = 0
         self._pauses = 0
         self.obstacle: str | None = None
@@ -51,7 +51,7 @@ class Breaker:
     def failed(self, why: str) -> None:
         """The broker could not be reached, or takes nothing from anybody."""
         self._failures += 1
-        if self._failures >= self._limits.failures:
+        if self._failures >= self.limits.failures:
             self.open(why)
 
     def open(self, why: str) -> None:
@@ -69,10 +69,10 @@ class Breaker:
 
     def pause(self) -> float:
         """Seconds until the next probe; jittered, so that not every process comes back at the same moment."""
-        longest = min(self._limits.max_open, self._limits.open_for * 2.0 ** min(self._pauses - 1, 64))
+        longest = min(self.limits.max_open, self.limits.open_for * 2.0 ** min(self._pauses - 1, 64))
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spread, not secrecy
 
     def __repr__(self) -> str:
         if self.obstacle is not None:
             return f"<Breaker open: {self.obstacle}>"
-        return f"<Breaker closed [{self._failures} of {self._limits.failures} failures]>"
+        return f"<Breaker closed [{self._failures} of {self.limits.failures} failures]>"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 
 from celery import Celery
 
 from dispatch.transports.celery.publishing._line import NEVER_TWICE, Connect, let_go
 
 
-def load(app: Celery, seconds: float) -> Connect:
+def load(app: Celery, seconds: Callable[[], float]) -> Connect:
     """Import what the app's broker needs, and return what opens a line to it; waits for nobody.
 
-    `seconds` bound every wait of the line. Raises what a wrong address raises.
+    `seconds` says, whenever one is opened, what bounds every wait of it. Raises what a wrong address raises.
     """
     idle = app.connection_for_write(transport_options=NEVER_TWICE)
     try:
@@ -24,11 +24,11 @@ def load(app: Celery, seconds: float) -> Connect:
     if driver == "amqp":
         from dispatch.transports.celery.publishing._rabbitmq_line import RabbitMQLine  # noqa: PLC0415
 
-        return partial(RabbitMQLine, app, seconds)
+        return lambda: RabbitMQLine(app, seconds())
     if driver == "redis" and batches:
         from dispatch.transports.celery.publishing._redis_line import RedisLine  # noqa: PLC0415
 
-        return partial(RedisLine, app, seconds)
+        return lambda: RedisLine(app, seconds())
     from dispatch.transports.celery.publishing._plain_line import PlainLine  # noqa: PLC0415
 
-    return partial(PlainLine, app, seconds)
+    return lambda: PlainLine(app, seconds())

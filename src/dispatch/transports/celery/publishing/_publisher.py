@@ -77,9 +77,22 @@ class Publisher:
             self._post(crew, Courier.reconsider)
         return proof
 
+    def obey(self, limits: Limits) -> None:
+        """From now on these are the breaker's limits."""
+        self._limits = self._crew_.breaker.limits = limits
+
+    def renew_line(self) -> None:
+        """Speak to the broker over a new connection, soon: what bounds its waits has changed."""
+        crew = self._crew()
+        if crew.thread is not None:
+            self._post(crew, Courier.reconsider)
+
     def obstacle(self) -> str | None:
-        """Why nothing is sent just now: the breaker is open. Answers at once."""
-        return self._crew().breaker.obstacle
+        """Why nothing is sent just now: the breaker is open. Answers at once.
+
+        While it is, every local call asks this, on the short way: a fork is noticed elsewhere (`_fork`).
+        """
+        return self._crew_.breaker.obstacle
 
     def close(self, grace: float) -> int:
         """Take nothing new, send what waits, end the thread, within `grace` seconds. How many are left."""

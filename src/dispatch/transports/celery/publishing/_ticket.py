@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Literal, Protocol, TypeAlias
 
+from dispatch._clock import ticks
 from dispatch._flag import Flag
 from dispatch._turn import Turn
 from dispatch._units import show_duration
@@ -34,13 +35,29 @@ class Ticket:
     Invariants, kept by `_turn`: a message is taken or withdrawn, never both; the first answer stays.
     """
 
-    __slots__ = ("_afterwards", "_answer", "_last_word", "_patience", "_settled", "_stage", "_start", "message")
+    __slots__ = (
+        "_afterwards",
+        "_answer",
+        "_last_word",
+        "_patience",
+        "_settled",
+        "_stage",
+        "_start",
+        "_until",
+        "answered_at",
+        "message",
+    )
+
+    under_way = True
 
     def __init__(self, message: Message, start: Start, patience: float) -> None:
-        """`patience`: seconds that the caller waits at most, once the publisher is warm."""
+        """`patience`: seconds that the caller waits at most, from now on or once the publisher is warm."""
         self.message = message
+        self.answered_at = 0
+        """In `ticks`, by the publisher; whoever has sent many may look much later."""
         self._start = start
         self._patience = patience
+        self._until = monotonic() + patience if start.warm.up else None
         self._stage: Stage = "waiting"
         self._answer: Answer | None = None
         self._last_word: Answer | None = None
@@ -63,6 +80,7 @@ class Ticket:
             if self._answer is None:
                 self._answer = answer
             self._last_word = answer
+            self.answered_at = ticks()
             self._stage = "answered"
             afterwards, self._afterwards = self._afterwards, None
         self._settled.hoist()
@@ -90,7 +108,7 @@ class Ticket:
                 self._stage = "answered"
                 self._answer = refused("its caller stopped waiting before it was sent")
             answer = self._answer
-        return answer is not None and answer.verdict in ("refused", "not_durable")
+        return answer is not None and answer.verdict not in ("accepted", "unknown")
 
     def conclude(self) -> None:
         """Patience is at its end: the answer is looked at once more, and is made where there is none."""
@@ -112,6 +130,11 @@ class Ticket:
             then(answer)
 
     @property
+    def cold(self) -> bool:
+        """Whether it had to wait for the publisher's own start too."""
+        return self._until is None
+
+    @property
     def answer(self) -> Answer:
         """What became of the message; for whoever has waited."""
         assert self._answer is not None, "nobody waited for it"  # noqa: S101 - our own misuse, nobody else's
@@ -123,8 +146,8 @@ class Ticket:
         """What to wait for, one after the other, and how long."""
         if self._settled.up:
             return  # by a publisher that will never start, for example
-        until = monotonic() + self._patience
-        if not self._start.warm.up:
+        until = self._until
+        if until is None:
             yield self._start.imported, _STARTING
             yield self._start.warm, self._patience
             until = monotonic() + self._patience if self._start.warm.wait(0) else 0.0

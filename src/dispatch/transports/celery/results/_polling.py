@@ -8,9 +8,8 @@ from time import monotonic
 
 from celery.backends.base import Backend
 
-from dispatch._outcome import Outcome
 from dispatch.transports.celery.results._alarm import Alarm
-from dispatch.transports.celery.results._stored import UNREADABLE, outcome_of, unreadable
+from dispatch.transports.celery.results._stored import UNREADABLE, Stored, stored, unreadable
 
 _FIRST, _LONGEST, _GROWTH = 0.02, 1.0, 1.5
 """Seconds before the second look at a call, between two late ones, and how the pause grows."""
@@ -34,7 +33,7 @@ class Polling:
         for each in ids:
             self._pauses.pop(each, None)  # what stands in `_due` is skipped when its time comes
 
-    def arrivals(self, timeout: float) -> Iterator[tuple[str, Outcome]]:
+    def arrivals(self, timeout: float) -> Iterator[tuple[str, Stored]]:
         """What is there, after at most `timeout` seconds, or less when a look is due or the alarm rings."""
         if self._due:
             timeout = min(timeout, max(0.0, self._due[0][0] - monotonic()))
@@ -46,9 +45,9 @@ class Polling:
             pause = self._pauses.get(each)
             if pause is None:
                 continue
-            outcome = look(self._backend, each)
-            if outcome is not None:
-                yield each, outcome
+            found = look(self._backend, each)
+            if found is not None:
+                yield each, found
             else:
                 self._pauses[each] = min(pause * _GROWTH, _LONGEST)
                 heapq.heappush(self._due, (now + pause, each))
@@ -57,9 +56,9 @@ class Polling:
         self._due.clear()
 
 
-def look(backend: Backend, call_id: str) -> Outcome | None:
+def look(backend: Backend, call_id: str) -> Stored | None:
     """The outcome, if it is there. Raises what the backend raises when it cannot be asked."""
     try:
-        return outcome_of(backend.get_task_meta(call_id, cache=False))
+        return stored(backend.get_task_meta(call_id, cache=False))
     except UNREADABLE as error:
         return unreadable(error)

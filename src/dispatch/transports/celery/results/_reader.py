@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from dispatch._log import logger
-from dispatch._outcome import Outcome
 from dispatch.transports.celery.results._alarm import Alarm
+from dispatch.transports.celery.results._stored import Stored
 
 _LINGER = 30.0
 """Seconds that the thread and its connection are kept when nobody waits."""
@@ -26,7 +26,7 @@ class Feed(Protocol):
 
     def leave(self, ids: Iterable[str]) -> None: ...
 
-    def arrivals(self, timeout: float) -> Iterator[tuple[str, Outcome]]: ...
+    def arrivals(self, timeout: float) -> Iterator[tuple[str, Stored]]: ...
 
     def close(self) -> None: ...
 
@@ -38,7 +38,7 @@ class Desk(Protocol):
 
     def is_awaited(self, call_id: str) -> bool: ...
 
-    def hand_in(self, call_id: str, outcome: Outcome) -> None: ...
+    def hand_in(self, call_id: str, found: Stored) -> None: ...
 
     def dismiss(self, reader: Reader) -> bool:
         """True when nobody waits, and the reader may go: nobody will `touch` it again."""
@@ -98,9 +98,9 @@ class Reader:
             while not self._over.is_set():
                 arrived = list(feed.arrivals(_LINGER))
                 self._failures = 0
-                for call_id, outcome in arrived:
+                for call_id, found in arrived:
                     following.discard(call_id)
-                    self._desk.hand_in(call_id, outcome)
+                    self._desk.hand_in(call_id, found)
                 feed.leave([call_id for call_id, _ in arrived])  # after: nobody need wait for the good-bye
                 heard = self._keep_up(feed, following)
                 if not (arrived or heard or following) and self._desk.dismiss(self):

@@ -14,12 +14,13 @@ from redis import Redis
 from dispatch._call import Call
 from dispatch._fork import renew_in_child
 from dispatch._log import logger
-from dispatch._outcome import Outcome
 from dispatch.errors import NotConfigured
+from dispatch.transports.celery._outlook import Outlook
 from dispatch.transports.celery._store import SETTING, Store
 from dispatch.transports.celery.results._alarm import Alarm
 from dispatch.transports.celery.results._polling import Polling, look
 from dispatch.transports.celery.results._reader import Feed, Reader
+from dispatch.transports.celery.results._stored import Stored
 from dispatch.transports.celery.results._subscription import Subscription, bounded_client, look_once
 
 
@@ -41,6 +42,8 @@ class Results:
     def __init__(self, app_source: Callable[[], Celery | None], store: Store) -> None:
         self._app_source = app_source
         self._store = store
+        self.outlooks: dict[str, Outlook] = {}
+        """By the name of their destination: they hear how long its calls had waited."""
         self._start_anew()
         _of_this_process.add(self)
 
@@ -75,12 +78,12 @@ class Results:
         """Settle `call` if its outcome is there: one look, for some seconds at the most. Never fails."""
         try:
             self._refuse_without_result(call)
-            outcome = self._look(call.id)
+            found = self._look(call.id)
         except Exception as error:  # noqa: BLE001 - who only looks gets no outcome, whatever the backend raises
             logger("results").debug("no look at the result backend", call=call.id, error=repr(error))
             return
-        if outcome is not None:
-            call.settle(outcome)
+        if found is not None:
+            self._settle(call, found)
 
     def revoke(self, call: Call) -> bool:
         """False, and nothing is sent: a revocation reaches workers that listen just then, which is not certain."""
@@ -107,12 +110,12 @@ class Results:
         with self._lock:
             return call_id in self._waiting
 
-    def hand_in(self, call_id: str, outcome: Outcome) -> None:
+    def hand_in(self, call_id: str, found: Stored) -> None:
         with self._lock:
             calls = self._waiting.pop(call_id, ())
         for call in calls:
             try:
-                call.settle(outcome)
+                self._settle(call, found)
             except Exception:  # noqa: BLE001 - raised by who was woken; the others wait for this thread too
                 logger("results").exception("waking who waited for a call failed", call=call_id)
 
@@ -125,6 +128,12 @@ class Results:
             return True
 
     # ---- within
+
+    def _settle(self, call: Call, found: Stored) -> None:
+        outlook = self.outlooks.get(call.decision.destination)
+        if outlook is not None and found.report is not None and not call.started:
+            outlook.started(call, found.report)  # first: whoever has the result may look at its decision
+        call.settle(found.outcome)
 
     def _ready_reader(self) -> Reader:
         """The reader. Where its own thread asks (a callback that waits for another call), one that takes its place."""
@@ -143,7 +152,7 @@ class Results:
             return Subscription(backend, alarm)
         return Polling(backend, alarm)
 
-    def _look(self, call_id: str) -> Outcome | None:
+    def _look(self, call_id: str) -> Stored | None:
         backend = self._backend()
         if not isinstance(backend, RedisBackend):
             return look(backend, call_id)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+import msgspec
 from celery import states
 from celery.exceptions import SecurityError, TaskRevokedError, TimeLimitExceeded, WorkerLostError
 from celery.utils.serialization import UnpickleableExceptionWrapper
@@ -13,12 +14,26 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 
 from dispatch._outcome import Failure, Outcome, Success
 from dispatch.errors import CallCancelled, CallExpired, CallFailed, CallTimeout, WorkerDied
+from dispatch.transports.celery._report import Report, report_of
 
 Meta: TypeAlias = Mapping[str, Any]
 """A stored result, decoded: `status`, `result`, `traceback` and more."""
 
 UNREADABLE = (ContentDisallowed, DecodeError, SecurityError, TypeError, ValueError)
 """What decoding a stored result raises."""
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """How a call ended, and what its worker says about its start."""
+
+    outcome: Outcome
+    report: Report | None = None
+
+
+def stored(meta: Meta) -> Stored | None:
+    """What is stored of a call that has ended; `None` while it waits, runs or is to be retried."""
+    outcome = outcome_of(meta)
+    return None if outcome is None else Stored(outcome, report_of(meta))
 
 
 def outcome_of(meta: Meta) -> Outcome | None:
@@ -33,9 +48,9 @@ def outcome_of(meta: Meta) -> Outcome | None:
     return None
 
 
-def unreadable(error: Exception) -> Failure:
+def unreadable(error: Exception) -> Stored:
     """For a stored result that cannot be decoded."""
-    return Failure(CallFailed(f"the call has ended, and what is stored of it cannot be read here: {error!r}"))
+    return Stored(Failure(CallFailed(f"the call has ended, and what is stored of it cannot be read here: {error!r}")))
 
 
 def _kept_from_running(error: object) -> CallFailed:

@@ -18,9 +18,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.retry import Retry
 
-from dispatch._outcome import Outcome
 from dispatch.transports.celery.results._alarm import Alarm
-from dispatch.transports.celery.results._stored import UNREADABLE, outcome_of, unreadable
+from dispatch.transports.celery.results._stored import UNREADABLE, Stored, stored, unreadable
 
 ANSWER = 2.0
 """Seconds within which a healthy Redis answers."""
@@ -39,7 +38,7 @@ class Subscription:
         self._channel = self._client.pubsub()  # type: ignore[no-untyped-call]
         self._ids: dict[bytes, str] = {}
         self._subscribed: set[bytes] = set()
-        self._found: list[tuple[str, Outcome]] = []
+        self._found: list[tuple[str, Stored]] = []
         """By the first look, and not handed on yet."""
         self._heard = monotonic()
         self._asked: float | None = None
@@ -63,7 +62,7 @@ class Subscription:
             self._subscribed -= subscribed
             self._channel.unsubscribe(*subscribed)
 
-    def arrivals(self, timeout: float) -> Iterator[tuple[str, Outcome]]:
+    def arrivals(self, timeout: float) -> Iterator[tuple[str, Stored]]:
         """What has come, after at most `timeout` seconds, or less when something comes or the alarm rings."""
         if self._found:
             yield from self._found
@@ -113,22 +112,22 @@ class Subscription:
             if message is not None:
                 yield message
 
-    def _look(self, keys: list[bytes]) -> Iterator[tuple[str, Outcome]]:
+    def _look(self, keys: list[bytes]) -> Iterator[tuple[str, Stored]]:
         for key, payload in zip(keys, self._client.mget(keys) if keys else (), strict=True):
             yield from self._read(key, payload)
 
-    def _read(self, key: bytes, payload: Any) -> Iterator[tuple[str, Outcome]]:
+    def _read(self, key: bytes, payload: Any) -> Iterator[tuple[str, Stored]]:
         call_id = self._ids.get(key)
         if call_id is not None and payload is not None:
-            outcome = _decoded(self._backend, payload)
-            if outcome is not None:
-                yield call_id, outcome
+            found = _decoded(self._backend, payload)
+            if found is not None:
+                yield call_id, found
 
     def _key(self, call_id: str) -> bytes:
         return _encoded(self._backend.get_key_for_task(call_id))
 
 
-def look_once(backend: RedisBackend, client: Redis, call_id: str) -> Outcome | None:
+def look_once(backend: RedisBackend, client: Redis, call_id: str) -> Stored | None:
     """The outcome, if it is there; asked with a client of `bounded_client`."""
     payload = client.get(backend.get_key_for_task(call_id))
     return None if payload is None else _decoded(backend, payload)
@@ -148,8 +147,8 @@ def _encoded(key: bytes | str | None) -> bytes:
     return key.encode() if isinstance(key, str) else key or b""
 
 
-def _decoded(backend: RedisBackend, payload: Any) -> Outcome | None:
+def _decoded(backend: RedisBackend, payload: Any) -> Stored | None:
     try:
-        return outcome_of(backend.decode_result(payload))
+        return stored(backend.decode_result(payload))
     except UNREADABLE as error:
         return unreadable(error)

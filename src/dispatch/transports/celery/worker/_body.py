@@ -24,6 +24,7 @@ from dispatch.transports.celery.worker._attempt import TAKEN, attempt_again
 from dispatch.transports.celery.worker._claims import claims_of
 from dispatch.transports.celery.worker._delivery import delivery_of
 from dispatch.transports.celery.worker._loop import run_on_loop
+from dispatch.transports.celery.worker._reporting import begin
 from dispatch.transports.celery.worker._timeout import without_soft_limit
 
 _CARRIED = (bool, int, float, str, type(None))
@@ -38,6 +39,8 @@ def body_of(spec: TaskSpec) -> Callable[..., Any]:
         # Asked for at each call: a module that was reloaded has declared its tasks anew.
         return _run(task, registry.get(spec.name) or spec, args, kwargs)
 
+    if not body.__name__.isidentifier():
+        body.__name__ = "body"  # Celery compiles a function of this name, and a lambda's is none
     return body
 
 
@@ -49,6 +52,7 @@ def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any
     if claims is not None:
         claims.begin(task, request)
     execution = None if request.is_eager else _processing(task, request)
+    begin(request)
     outcome = _executed(spec, args, kwargs)
     if claims is not None and isinstance(outcome, Failure) and isinstance(outcome.error, Retry):
         outcome = Failure(_past_the_ledger(spec), outcome.traceback)
@@ -59,7 +63,7 @@ def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any
     if isinstance(outcome, Failure) and not _ends_the_worker(outcome.error):
         attempt_again(task, spec, outcome.error)
         if claims is not None:
-            claims.failed(request.id, outcome)
+            claims.failed(request, outcome)
     return _handed_on(spec, outcome)
 
 

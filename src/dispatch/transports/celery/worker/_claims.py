@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from threading import Event
 from time import monotonic
 from typing import Any
 
+import msgspec
 from celery import Celery, states
 from celery.exceptions import Ignore
 from celery.utils.log import get_logger
@@ -31,8 +31,7 @@ _pause = Event()
 logger = get_logger(__name__)  # Celery's own, so that these lines stand beside its others in the worker's log
 
 
-@dataclass
-class _Held:
+class _Held(msgspec.Struct):
     claim: Claim
     trace_id: str
     failure: Failure | None = None
@@ -48,6 +47,7 @@ class Claims:
         self._ledger: Ledger | None = None
         self._renewer = Renewer(self._connect)
         self._held: dict[str, _Held] = {}
+        """By the owner, who is one delivery: a call may be delivered to a process twice, when its lease was lost."""
 
     @property
     def ledger(self) -> Ledger:
@@ -73,7 +73,7 @@ class Claims:
                 raise worn_out(task.name, request.id)
             logger.info("Task %s[%s] is not run: %s", task.name, request.id, _WHY[verdict.why])
             raise Ignore(_WHY[verdict.why])
-        self._held[request.id] = _Held(verdict, trace_id(request.headers or {}))
+        self._held[delivery.owner] = _Held(verdict, trace_id(request.headers or {}))
         self._renewer.hold(verdict)
 
     def _claimed(self, task: Any, request: Any, attempt: int, delivery: Delivery) -> Verdict:
@@ -89,15 +89,15 @@ class Claims:
                     raise Ignore(f"the ledger cannot be asked: {error!r}") from error
             _pause.wait(_PAUSE)
 
-    def failed(self, call_id: str, failure: Failure) -> None:
+    def failed(self, request: Any, failure: Failure) -> None:
         """How a call that is held has ended, for its dead letter."""
-        held = self._held.get(call_id)
+        held = self._held.get(_owner(request))
         if held is not None:
             held.failure = failure
 
     def again(self, request: Any, delay_ms: int, headers: dict[str, str]) -> bool:
         """End this attempt and have the next one published when it is due. False: somebody else has the call."""
-        held = self._held.get(request.id)
+        held = self._held.get(_owner(request))
         claim = _foreign(request) if held is None else held.claim
         if claim is None:
             return False
@@ -110,9 +110,9 @@ class Claims:
             return False
         return self.ledger.again(claim, next_attempt(text, claim.attempt, headers), list_key, delay_ms=delay_ms)
 
-    def end(self, call_id: str, state: str | None) -> None:
+    def end(self, request: Any, state: str | None) -> None:
         """The result is stored: settle what is held, or bury it. Without a state, its lease is left to run out."""
-        held = self._held.pop(call_id, None)
+        held = self._held.pop(_owner(request), None)
         if held is None or held.ended:
             return
         self._renewer.let_go(held.claim)
@@ -124,7 +124,7 @@ class Claims:
             else self._settle(held.claim, state)
         )
         if not kept:
-            logger.warning("Task %s: its lease ran out while it ran; it runs, or has run, elsewhere too", call_id)
+            logger.warning("Task %s: its lease ran out while it ran; it runs, or has run, elsewhere too", request.id)
 
     def lapse(self, request: Any) -> None:
         """The process of this worker that ran the call is dead: let it run again at once."""
@@ -155,6 +155,12 @@ class Claims:
     def _bury(self, claim: Claim, trace_id: str, failure: Failure | None) -> bool:
         error, traceback = ("its error is not known", "") if failure is None else failure.told()
         return self.ledger.bury(claim, error=error, traceback=traceback, trace_id=trace_id)
+
+
+def _owner(request: Any) -> str:
+    """Who claims for this request; nobody of this name does for one that the ledger does not keep."""
+    delivery = delivery_of(request)
+    return "" if delivery is None else delivery.owner
 
 
 def _foreign(request: Any) -> Claim | None:
@@ -190,8 +196,8 @@ def _forget() -> None:
 renew_in_child(_forget)
 
 
-def settle(task: Any, task_id: str, state: str | None = None, **_: Any) -> None:
+def settle(task: Any, state: str | None = None, **_: Any) -> None:
     """For Celery's `task_postrun`: the body has ended and its result is stored."""
     claims = _claims.get(id(task.app))
     if claims is not None:
-        claims.end(task_id, state)
+        claims.end(task.request, state)

@@ -13,11 +13,14 @@ from dispatch.pool import Drained
 from dispatch.transports._arguments import Uncarried
 from dispatch.transports._destination import HandOver
 from dispatch.transports.local._errand import pack, unpack
+from dispatch.transports.local._processes import Processes
 from dispatch.transports.local.destination import LocalDestination
 
 
 class ProcessDestination(LocalDestination):
     """`runner: process`. Coroutine functions go to a loop in this process, as they do everywhere."""
+
+    _runner = Processes
 
     def refuses(self, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> PassedOver | None:
         if spec.coroutine:
@@ -46,6 +49,11 @@ class ProcessDestination(LocalDestination):
         if passed is not None:
             call.args, call.kwargs = args, kwargs  # for the next candidate
         return passed
+
+    def enforce(self) -> None:
+        super().enforce()
+        if isinstance(self._functions, Processes):
+            self._functions.limit(self._settings)
 
     def close(self, grace: float, hand_on: Callable[[Call], bool]) -> Drained:
         def unpacked(call: Call) -> bool:
