@@ -40,17 +40,18 @@ class Fault(Exception):
 
 
 @pytest.fixture
-def faulty(monkeypatch):
+def faulty():
     """Make one of our own functions fail once."""
+    with pytest.MonkeyPatch.context() as patches:  # its own: `undo` is not to take back what other fixtures set
 
-    def make(where: str) -> None:
-        def fail(*_args):
-            monkeypatch.undo()
-            raise Fault
+        def make(where: str) -> None:
+            def fail(*_args):
+                patches.undo()
+                raise Fault
 
-        monkeypatch.setattr(f"dispatch.transports.local.{where}", fail)
+            patches.setattr(f"dispatch.transports.local.{where}", fail)
 
-    return make
+        yield make
 
 
 def test_a_call_whose_worker_falls_fails_and_the_next_one_runs(dispatcher, faulty):
