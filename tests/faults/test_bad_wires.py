@@ -48,9 +48,12 @@ class Wired:
         return word
 
     def cost(self, task):
-        """Bytes that pass for one call, answer included."""
+        """Bytes that pass for one call, answer included; the least of some, since others use the wire now and then."""
+        return min(self._cost(task, f"one more {number}") for number in range(5))
+
+    def _cost(self, task, call_id):
         self.wire.fuse = 10**6
-        self.send(task, "one more")
+        self.send(task, call_id)
         left, self.wire.fuse = self.wire.fuse, None
         return 10**6 - left
 

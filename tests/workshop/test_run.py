@@ -45,7 +45,7 @@ def run(tmp_path):
         command = [sys.executable, "-m", "pytest", "-p", "conftest", "-c", ROOT / "pyproject.toml", file]
         done = subprocess.run(
             [*command, "--rootdir", tmp_path, "-p", "no:cacheprovider"],
-            env=os.environ | {"PYTHONPATH": str(ROOT / "tests"), "PATH": str(tmp_path)} | env,
+            env={**os.environ, "PYTEST_ADDOPTS": "", "PYTHONPATH": str(ROOT / "tests"), "PATH": str(tmp_path), **env},
             capture_output=True,
             text=True,
             check=False,

@@ -12,6 +12,8 @@ from dispatch.errors import CallTimeout
 from dispatch.transports.celery._retry_header import RETRY_HEADER, pack
 from servers.patience import eventually
 
+pytestmark = pytest.mark.slow
+
 SHOP = """
 import asyncio
 import time
@@ -100,7 +102,7 @@ def tidy(name):
         return "tidied up"
 
 
-@task(timeout_ns=300_000_000, retry=Retry(attempts=2, backoff="10ms"))
+@task(timeout_ns=2_000_000_000, retry=Retry(attempts=2, backoff="10ms"))
 def deaf(name):
     while attempt(name) == 1:
         try:
