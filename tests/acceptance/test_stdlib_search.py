@@ -11,6 +11,8 @@ import pytest
 from dispatch.embedded import Server
 from servers import leftovers
 
+pytestmark = pytest.mark.slow
+
 MAIN = "stdlib_search/main.py"
 FILES = 60
 

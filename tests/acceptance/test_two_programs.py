@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 COUNT = 500
 SUM = COUNT * (COUNT - 1)
 

@@ -15,6 +15,8 @@ from dispatch.transports.celery import build_app
 from dispatch.transports.celery._registration import withdraw_from
 from servers.project import write
 
+pytestmark = pytest.mark.slow
+
 QUEUE = """
 version: 1
 destinations:

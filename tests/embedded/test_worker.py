@@ -11,6 +11,8 @@ from dispatch.errors import DispatchError
 from servers.patience import eventually
 from servers.process import alive, group
 
+pytestmark = pytest.mark.slow
+
 SHOP = """
     import os
     from threading import Event

@@ -8,6 +8,8 @@ from time import monotonic
 import pytest
 import redis
 
+pytestmark = pytest.mark.slow
+
 LEASE = 1.0
 
 

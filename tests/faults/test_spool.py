@@ -11,6 +11,7 @@ import signal
 import time
 from collections import Counter
 from datetime import datetime
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -25,12 +26,12 @@ from servers.patience import eventually
 from servers.program import program
 from servers.proxy import Proxy
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
 FORWARDING = """
 version: 1
 destinations:
-  queue: {transport: celery, queue: kitchen, publish_deadline: 500ms, breaker: {open_for: 100ms, max_open: 500ms}}
+  queue: {transport: celery, queue: QUEUE, publish_deadline: 500ms, breaker: {open_for: 100ms, max_open: 500ms}}
   disk: {transport: spool, durability: asserted, forward_to: queue}
 defaults: {durability: durable}
 otherwise: {route_to: queue, fallback: [disk]}
@@ -68,9 +69,16 @@ sys.stdin.readline()
 
 
 @pytest.fixture
-def shop(tmp_path):
+def forwarding(queue_name):
+    """To a queue that is new in the broker, too."""
+    return FORWARDING.replace("QUEUE", queue_name)
+
+
+@pytest.fixture
+def shop(tmp_path, forwarding):
     """The environment of callers that share one spool."""
     (tmp_path / "spool_shop.py").write_text(SHOP)
+    (tmp_path / "policy.yaml").write_text(forwarding)
     return {
         "PYTHONPATH": str(tmp_path),
         "DISPATCH_APPLICATION": "kitchen",
@@ -81,14 +89,14 @@ def shop(tmp_path):
 
 
 @pytest.fixture
-def open_(tmp_path, project):
+def open_(tmp_path, project, forwarding):
     """Makes a dispatcher before a broker, and a task to send by it."""
     made = []
     task = project("import dispatch\n@dispatch.task\ndef work(number): ...\n").load().work
 
     def make(url):
         settings = Settings(application="kitchen", spool_dir=tmp_path / "state", broker_url=url, shutdown_grace="5s")
-        made.append(Dispatcher(policy=parse(FORWARDING), settings=settings))
+        made.append(Dispatcher(policy=parse(forwarding), settings=settings))
         made[-1].celery.warm()
         made[-1].begin()
         return made[-1], task.using(made[-1])
@@ -123,7 +131,7 @@ def emptied(dispatcher):
 # The broker ------------------------------------------------------------------------------------------------------
 
 
-def test_calls_made_while_the_broker_is_away_arrive_when_it_is_back(server, open_):
+def test_calls_made_while_the_broker_is_away_arrive_when_it_is_back(server, open_, queue_name):
     """Each once, under the id that its caller knows, durable in its headers."""
     dispatcher, work = open_(server.url)
     settle_in(work)
@@ -133,7 +141,7 @@ def test_calls_made_while_the_broker_is_away_arrive_when_it_is_back(server, open
     server.start()
     emptied(dispatcher)
 
-    found = [each for each in messages(server.url, "kitchen") if arguments(each) != [0]]
+    found = [each for each in messages(server.url, queue_name) if arguments(each) != [0]]
     assert Counter(handle.id for handle in handles) == Counter(each["headers"]["id"] for each in found)
     assert {"durable"} == {each["headers"]["dispatch-durability"] for each in found}
     assert list(range(1, 21)) == sorted(arguments(each)[0] for each in found)
@@ -159,7 +167,7 @@ def test_a_delay_and_an_expiry_go_on_counting_on_disk(private_redis, open_):
     assert 3500 < expires - due <= 3700
 
 
-def test_a_call_sent_into_silence_is_spooled_and_arrives(server, open_):
+def test_a_call_sent_into_silence_is_spooled_and_arrives(server, open_, queue_name):
     """At least once, under one id; `delay` says `unknown` by its handle, and raises nothing."""
     with Proxy(server.port) as wire:
         dispatcher, work = open_(server.url.replace(f":{server.port}/", f":{wire.port}/"))
@@ -170,10 +178,10 @@ def test_a_call_sent_into_silence_is_spooled_and_arrives(server, open_):
             assert ["unknown"] == [row.state for row in rows(dispatcher)]
         emptied(dispatcher)
 
-        assert handle.id in ids(server.url, "kitchen")
+        assert handle.id in ids(server.url, queue_name)
 
 
-def test_a_redis_out_of_memory_has_its_calls_when_it_has_some(private_redis, open_):
+def test_a_redis_out_of_memory_has_its_calls_when_it_has_some(private_redis, open_, queue_name):
     """Refused by the broker, kept on disk."""
     dispatcher, work = open_(private_redis.url)
     work.delay(0)
@@ -184,7 +192,7 @@ def test_a_redis_out_of_memory_has_its_calls_when_it_has_some(private_redis, ope
         client.config_set("maxmemory", "0")
     emptied(dispatcher)
 
-    assert {handle.id for handle in handles} <= set(ids(private_redis.url, "kitchen"))
+    assert {handle.id for handle in handles} <= set(ids(private_redis.url, queue_name))
 
 
 # The caller ------------------------------------------------------------------------------------------------------
@@ -196,10 +204,10 @@ def campaign(seed, rounds):
     return random.Random(seed), rounds(3, 30)
 
 
-def killed(folder, shop, dice, first):
+def killed(shop, dice, first):
     """What a caller said before it was killed at a random moment: numbers and ids, each after its `delay`."""
     said = []
-    with program(CALLER, folder, env=shop) as caller:
+    with program(CALLER, Path(shop["PYTHONPATH"]), env=shop) as caller:
         caller.say("call")
         assert "ready" == caller.line(), caller.err
         caller.say(str(first))
@@ -210,19 +218,18 @@ def killed(folder, shop, dice, first):
     return {int(number): call for number, call in map(str.split, said)}
 
 
-def test_every_call_of_a_caller_killed_while_the_broker_is_away_arrives(server, open_, shop, tmp_path, campaign):
+def test_every_call_of_a_caller_killed_while_the_broker_is_away_arrives(server, open_, queue_name, shop, campaign):
     """Killed at random points: whatever its `delay` returned for is forwarded by the next process."""
     dice, rounds = campaign
     promised = {}
-    (tmp_path / "policy.yaml").write_text(FORWARDING)
     url = server.url
     server.stop()
     for number in range(rounds):
-        promised |= killed(tmp_path, shop | {"DISPATCH_BROKER_URL": url}, dice, number * 1_000_000)
+        promised |= killed(shop | {"DISPATCH_BROKER_URL": url}, dice, number * 1_000_000)
     server.start()
     dispatcher, _ = open_(url)
     emptied(dispatcher)
-    arrived = set(ids(url, "kitchen"))
+    arrived = set(ids(url, queue_name))
     print(f"{len(promised)} promised, {len(set(promised.values()) - arrived)} missing")
 
     assert set() == set(promised.values()) - arrived
@@ -234,7 +241,7 @@ def test_every_call_that_was_to_run_here_does_though_its_process_is_killed(shop,
     promised, book = {}, Logbook(tmp_path / "logbook")
     (tmp_path / "policy.yaml").write_text(RUNNING)
     for number in range(rounds):
-        promised |= killed(tmp_path, shop, dice, number * 1_000_000)
+        promised |= killed(shop, dice, number * 1_000_000)
     with program(CALLER, tmp_path, env=shop) as heir:
         heir.say("")
         eventually(lambda: set(promised) <= book.ended(), within=LEASE + 60, what="every promised call to run")

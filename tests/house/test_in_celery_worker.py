@@ -11,6 +11,8 @@ import redis
 
 from servers.patience import eventually
 
+pytestmark = pytest.mark.slow
+
 SHOP = """
 import os, signal
 import dispatch

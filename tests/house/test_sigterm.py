@@ -15,6 +15,8 @@ from dispatch._sigterm import Sigterm
 from servers.patience import eventually
 from servers.program import program
 
+pytestmark = pytest.mark.slow
+
 BEGINNING = """
 import logging, os, signal, sys, threading, time
 import dispatch

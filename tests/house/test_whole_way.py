@@ -11,6 +11,8 @@ from dispatch.policy import parse
 from dispatch.telemetry import traces
 from servers.process import frozen
 
+pytestmark = pytest.mark.slow
+
 SHOP = """
 import os, dispatch
 from opentelemetry import trace

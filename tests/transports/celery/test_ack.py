@@ -11,6 +11,8 @@ from dispatch.errors import CallCancelled, WorkerDied
 from servers.patience import eventually
 from servers.process import alive
 
+pytestmark = pytest.mark.slow
+
 SHOP = """
 @task()
 def wait_at(name):

@@ -21,6 +21,8 @@ from dispatch.transports.celery.dead import dead_letters
 from dispatch.transports.celery.worker._burial import bury, max_deliveries
 from servers.patience import eventually
 
+pytestmark = pytest.mark.slow
+
 SHOP = """
 import os, signal, dispatch, redis
 

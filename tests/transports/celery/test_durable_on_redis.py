@@ -16,6 +16,8 @@ from dispatch.policy import parse
 from dispatch.transports.celery._redis import connect
 from servers.patience import eventually
 
+pytestmark = pytest.mark.slow
+
 SHOP = """
 import os, time, dispatch, redis
 

@@ -6,6 +6,8 @@ import pytest
 
 from servers.patience import eventually
 
+pytestmark = pytest.mark.slow
+
 SHOP = """
 from celery import signals
 from kombu import Producer

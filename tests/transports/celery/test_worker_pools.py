@@ -6,6 +6,8 @@ import pytest
 
 from dispatch.errors import CallFailed, ResultNotSerializable
 
+pytestmark = pytest.mark.slow
+
 SHOP = """
 class Declined(Exception):
     pass
