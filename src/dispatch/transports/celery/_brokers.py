@@ -72,7 +72,8 @@ class Broker:
         """
         self.results = results
         self._source = app
-        self._way: Way | None = None
+        self.found: Way | None = None
+        """What `way` has found; asked by every call while the breaker is open."""
         self._closed = False
         self._wishes: dict[str, _Wish] = {}
         self._patience = _Patience()
@@ -96,7 +97,7 @@ class Broker:
 
         Raises `NotConfigured` when the app that was named is not to be had.
         """
-        return self._way or self._found()
+        return self.found or self._find()
 
     def warm(self) -> None:
         """Resolve the app, then have a connection opened and the broker asked what it keeps, in the background."""
@@ -116,7 +117,7 @@ class Broker:
     def close(self, grace: float) -> int:
         """Send what waits and end the publisher, within `grace` seconds; how many messages are left. Twice is once."""
         with _turn.lock:
-            self._closed, way = True, self._way
+            self._closed, way = True, self.found
         if way is None:
             return 0
         left = way.publisher.close(grace)
@@ -124,7 +125,7 @@ class Broker:
             way.sweeper.stop()
         return left
 
-    def _found(self) -> Way | None:
+    def _find(self) -> Way | None:
         app = self._source()
         if app is None:
             return None
@@ -137,15 +138,15 @@ class Broker:
         way.publisher.queues.update(wish.queue or default_queue for wish in self._wishes.values())
         with _turn.lock:
             # Two threads may have come here together: neither publisher has started anything yet.
-            if self._way is None:
-                self._way = way
+            if self.found is None:
+                self.found = way
                 if self._closed:
                     way.publisher.close(0)
-            return self._way
+            return self.found
 
     def _agree(self) -> None:
         """Destinations share the broker: the longest patience holds, and the strictest breaker."""
-        wishes, way, before = tuple(self._wishes.values()), self._way, self._patience()
+        wishes, way, before = tuple(self._wishes.values()), self.found, self._patience()
         self._patience.seconds = max((wish.seconds for wish in wishes), default=_SECONDS)
         if way is not None:
             way.publisher.queues.update(wish.queue or way.default_queue for wish in wishes)
@@ -159,7 +160,7 @@ class Broker:
         return reduce(Limits.stricter, said) if said else Limits()
 
     def __repr__(self) -> str:
-        return f"<Broker {self._way.system if self._way else 'not yet known'}>"
+        return f"<Broker {self.found.system if self.found else 'not yet known'}>"
 
 
 _content_types: Callable[..., set[str]] = prepare_accept_content

@@ -39,7 +39,9 @@ class CeleryDestination:
         self.broker = broker
         self.unanswered: WeakKeyDictionary[Call, Ticket] = WeakKeyDictionary()
         """Of durable calls of which the broker has not said whether it has them."""
-        self._left_alone: tuple[str, PassedOver] | None = None
+        self._obstacle: str | None = None
+        self._left_alone: PassedOver | None = None
+        """What was last in the way, and how that is told: the same one as long as the breaker stays open."""
         self._outlook = Outlook()
         if broker.results is not None:
             broker.results.outlooks[name] = self._outlook
@@ -68,13 +70,16 @@ class CeleryDestination:
         return PassedOver(self.name, "cannot_carry", f"no worker finds {spec.name}: {cure}")
 
     def unfit(self, durability: Durability) -> PassedOver | None:
-        """Durable calls need a broker that was asked; before it has answered, the call itself waits for that."""
-        way = self.way()
+        """Durable calls need a broker that was asked; before it has answered, the call itself waits for that.
+
+        While the breaker is open, every call comes this way: it is as short as it can be.
+        """
+        way = self.broker.found or self.way()
         if isinstance(way, PassedOver):
             return way
         obstacle = way.publisher.obstacle()
         if obstacle is not None:
-            return self._left_alone_for(obstacle)
+            return self._left_alone if obstacle is self._obstacle else self._left_alone_for(obstacle)
         return None if durability == "ephemeral" else self.forgets(way)
 
     def forgets(self, way: Way) -> PassedOver | None:
@@ -216,11 +221,10 @@ class CeleryDestination:
         return answer.passed(self.name)
 
     def _left_alone_for(self, obstacle: str) -> PassedOver:
-        """The same one as long as the breaker stays open: every call asks."""
-        if self._left_alone is None or self._left_alone[0] is not obstacle:
-            detail = f"the broker is left alone for a while: {obstacle}"
-            self._left_alone = (obstacle, PassedOver(self.name, "breaker_open", detail))
-        return self._left_alone[1]
+        detail = f"the broker is left alone for a while: {obstacle}"
+        self._left_alone = passed = PassedOver(self.name, "breaker_open", detail)
+        self._obstacle = obstacle  # last: whoever sees it finds the other
+        return passed
 
     def _not_durable(self, detail: str) -> PassedOver:
         self.broker.warn_once(detail)
