@@ -47,8 +47,8 @@ class ShortForm:
         self._templates: dict[str | None, _Template | None] = {}
         # A line is never another process's, so nobody else has its id.
         self._tags = map(f"{uuid4()}.{{}}".format, count(1))
-        self._makers = self._made_by()
         self._is_theirs = _are_theirs(self._amqp, self._channel)
+        self._makers = self._made_by()
 
     def fits(self, message: Message) -> bool:
         """Whether nothing and nobody could tell it, in this form, from what kombu makes of it."""
