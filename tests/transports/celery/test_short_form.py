@@ -13,11 +13,12 @@ from textwrap import dedent
 
 import msgspec
 import pytest
+import wrapt
 from celery import signals
 from celery.app.amqp import AMQP
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kombu import Exchange, Queue, messaging
+from kombu import Exchange, Queue, messaging, serialization
 from kombu.transport.virtual import Channel
 
 import dispatch
@@ -213,6 +214,24 @@ def test_a_stranger_among_the_callers_ids_is_written_by_kombu(post, by_kombu):
     assert [post.caller.queue] == by_kombu
 
 
+@pytest.mark.parametrize("written", [("latin-1", "brewed \xe0 la carte"), ("utf-8", b"brewed"), ("binary", b"\xe0")])
+def test_a_body_in_another_encoding_is_kombus(post, by_kombu, monkeypatch, written):
+    """An application may register a `json` of its own."""
+    encoding, text = written
+    monkeypatch.setitem(serialization.registry._encoders, "json", ("application/x-brew", encoding, lambda _: text))
+    post.text()
+
+    assert [post.caller.queue] == by_kombu
+
+
+def test_a_body_of_another_type_says_so(post, monkeypatch):
+    """The template is of one type, and each message has its own."""
+    known = serialization.registry._encoders["json"]
+    monkeypatch.setitem(serialization.registry._encoders, "json", ("application/x-brew", *known[1:]))
+
+    assert "application/x-brew" == post.text()["content-type"]
+
+
 # Whoever has a say -----------------------------------------------------------------------------------------------
 
 
@@ -307,15 +326,18 @@ def test_what_is_laid_over_the_apps_amqp_is_asked_each_time(post, monkeypatch, m
 
 
 @pytest.mark.parametrize("early", [True, False])
-@pytest.mark.parametrize(("owner", "maker"), [(messaging.Producer, "publish"), (Channel, "basic_publish")])
-def test_a_tracer_that_wraps_kombus_own_sees_every_message(redis_url, monkeypatch, early, owner, maker):
+@pytest.mark.parametrize(
+    ("owner", "maker"), [(AMQP, "as_task_v2"), (messaging.Producer, "publish"), (Channel, "basic_publish")]
+)
+def test_a_tracer_that_wraps_what_makes_messages_sees_every_message(redis_url, monkeypatch, early, owner, maker):
     """Several do, before the first message or later."""
-    theirs, seen = getattr(owner, maker), []
+    seen = []
 
-    def traced(self, *args, **options):
+    def trace(wrapped, instance, args, options):
         seen.append(maker)
-        return theirs(self, *args, **options)
+        return wrapped(*args, **options)
 
+    traced = wrapt.FunctionWrapper(getattr(owner, maker), trace)
     if early:
         monkeypatch.setattr(owner, maker, traced)
     with posting(redis_url) as post:

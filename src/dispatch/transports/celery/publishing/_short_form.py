@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from itertools import count
+from operator import is_
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 from uuid import uuid4
@@ -57,7 +58,7 @@ class ShortForm:
             and not message.goes_alone
             and not self._producer.sends_events
             and not (_before.receivers or _after.receivers or _sent.receivers)
-            and self._makers == self._made_by()
+            and all(map(is_, self._makers, self._made_by()))  # some wrappers are equal to what they wrap
             and type(message.body.text) is str
             and message.body.content_encoding == "utf-8"
             and _NAMES.issuperset(map(type, message.headers))
@@ -83,13 +84,15 @@ class ShortForm:
     # ---- within
 
     def _made_by(self) -> tuple[Any, ...]:
-        """What tracers and others are known to replace, at any time."""
+        """What tracers and others are known to replace, at any time, in a class or on an object."""
+        laid_over = vars(self._amqp)
         return (
             vars(self._app).get("amqp"),
-            vars(self._amqp).get("send_task_message"),
-            self._amqp.as_task_v2,
+            laid_over.get("send_task_message"),
+            laid_over.get("as_task_v2"),
+            type(self._amqp).as_task_v2,
             messaging.Producer.publish,
-            self._channel.basic_publish,
+            type(self._channel).basic_publish,
         )
 
     def _learnt(self, message: Message, commands: list[Command]) -> _Template | None:
