@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import uuid
@@ -325,28 +326,38 @@ def test_what_is_laid_over_the_apps_amqp_is_asked_each_time(post, monkeypatch, m
     assert [maker] * 2 == seen
 
 
-@pytest.mark.parametrize("early", [True, False])
-@pytest.mark.parametrize(
-    ("owner", "maker"), [(AMQP, "as_task_v2"), (messaging.Producer, "publish"), (Channel, "basic_publish")]
-)
-def test_a_tracer_that_wraps_what_makes_messages_sees_every_message(redis_url, monkeypatch, early, owner, maker):
-    """Several do, before the first message or later."""
-    seen = []
-
-    def trace(wrapped, instance, args, options):
-        seen.append(maker)
+def by_hand(wrapped, note):
+    @functools.wraps(wrapped)
+    def wrapper(*args, **options):
+        note()
         return wrapped(*args, **options)
 
-    traced = wrapt.FunctionWrapper(getattr(owner, maker), trace)
+    return wrapper
+
+
+def by_wrapt(wrapped, note):
+    """Its wrappers pass for what they wrap, in comparisons too."""
+    return wrapt.FunctionWrapper(wrapped, lambda wrapped, _, args, options: note() or wrapped(*args, **options))
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("wrap", [by_hand, by_wrapt])
+@pytest.mark.parametrize("maker", [(AMQP, "as_task_v2"), (messaging.Producer, "publish"), (Channel, "basic_publish")])
+def test_a_tracer_that_wraps_what_makes_messages_sees_every_one(redis_url, monkeypatch, early, wrap, maker):
+    """Several do, before the first message or later."""
+    owner, name = maker
+    seen = []
+    wrapper = wrap(getattr(owner, name), lambda: seen.append(name))
     if early:
-        monkeypatch.setattr(owner, maker, traced)
+        monkeypatch.setattr(owner, name, wrapper)
     with posting(redis_url) as post:
-        monkeypatch.setattr(owner, maker, traced)
+        if not early:
+            monkeypatch.setattr(owner, name, wrapper)
         seen.clear()
         post.text()
         post.text()
 
-    assert [maker] * 2 == seen
+    assert [name] * 2 == seen
 
 
 # Settings and options --------------------------------------------------------------------------------------------
