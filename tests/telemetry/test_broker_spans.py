@@ -6,8 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from opentelemetry import baggage, context, propagate, trace
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import default_setter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from dispatch import telemetry
 from dispatch._clock import ticks, wall
@@ -349,6 +352,19 @@ class TestWithoutRecording:
             context.detach(token)
 
         assert outside == publication.headers["traceparent"]
+
+    def test_without_an_sdk_a_propagator_that_knows_more_than_the_context_is_asked(self, nobody_listens, monkeypatch):
+        """One of the application's own may have its ids from elsewhere."""
+
+        class Badge(TraceContextTextMapPropagator):
+            def inject(self, carrier, context=None, setter=default_setter):
+                setter.set(carrier, "badge", "7")
+
+        both = CompositePropagator([propagate.get_global_textmap(), Badge()])
+        monkeypatch.setattr(propagate, "get_global_textmap", lambda: both)
+        publication = telemetry.publishing(a_call(), queue="default", system="redis", size=18)
+
+        assert "7" == publication.headers["badge"]
 
     def test_below_an_unsampled_parent_its_own_context_travels(self):
         """So the worker knows not to sample either; nothing is made here."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from opentelemetry import propagate
-from opentelemetry.context import Context
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context, get_current
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import Span, SpanKind, Tracer, get_current_span, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from dispatch._call import Call
 from dispatch._clock import ticks, wall
@@ -58,7 +64,7 @@ def publishing(call: Call, *, queue: str, system: str, size: int) -> Publication
         tracer = listener.current()
         if tracer is not None:
             return _publishing(call, tracer, headers, queue, _of_publication(call, queue, system, size))
-        if not listener.muted:
+        if not listener.muted and (get_current() or not _reads_context_alone(propagate.get_global_textmap())):
             # Without an SDK the context of whoever called us still passes through, as the API promises.
             propagate.inject(headers)
     return Publication(headers)
@@ -87,6 +93,13 @@ def _publishing(call: Call, tracer: Tracer, headers: dict[str, str], queue: str,
     with harmless:
         propagate.inject(headers, context)
     return publication
+
+
+@lru_cache(maxsize=1)
+def _reads_context_alone(propagator: TextMapPropagator) -> bool:
+    """Whether it is the API's own, and writes nothing for an empty context; others may know more than the context."""
+    each = propagator._propagators if type(propagator) is CompositePropagator else [propagator]  # noqa: SLF001 - not said elsewhere
+    return all(type(one) in (TraceContextTextMapPropagator, W3CBaggagePropagator) for one in each)
 
 
 def _of_publication(call: Call, queue: str, system: str, size: int) -> Attributes:

@@ -68,12 +68,9 @@ class Message(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         else:
             self.context.run(self._post, producer)
 
-    def _post(self, producer: Producer) -> None:
-        if self.goes_alone:
-            self._apply(producer)
-            return
-        amqp = producer.app.amqp
-        message = amqp.as_task_v2(
+    def made(self, producer: Producer) -> Any:
+        """What Celery makes of the call itself, without our headers."""
+        return producer.app.amqp.as_task_v2(
             self.id,
             self.task,
             self.body[0],
@@ -83,7 +80,15 @@ class Message(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             **self.lineage,
             **_UNSHOWN,
         )
-        amqp.send_task_message(
+
+    # ---- within
+
+    def _post(self, producer: Producer) -> None:
+        if self.goes_alone:
+            self._apply(producer)
+            return
+        message = self.made(producer)
+        producer.app.amqp.send_task_message(
             producer,
             self.task,
             task_message(message.headers, message.properties, self.body, message.sent_event),

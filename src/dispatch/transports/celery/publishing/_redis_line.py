@@ -26,6 +26,7 @@ from dispatch.transports.celery.publishing._line import NEVER_TWICE, connection,
 from dispatch.transports.celery.publishing._message import Message
 from dispatch.transports.celery.publishing._producer import Producer
 from dispatch.transports.celery.publishing._proof import Proof, not_asked, of_redis
+from dispatch.transports.celery.publishing._short_form import ShortForm
 
 _UNTAUGHT = refused("Redis has forgotten a script")
 _UNBOUND = "no queue is bound to the exchange, and Redis would drop the message without a word"
@@ -54,6 +55,7 @@ class RedisLine:
         # For as long as the line lasts: entering makes a new Redis client, which costs as much as publishing.
         self._batch.__enter__()
         self._ledger = Ledger(Redis(connection_pool=self._channel.pool), prefix=self._channel.global_keyprefix)
+        self._short_form = ShortForm(self._producer)
         self._posted: list[list[Command]] = []
         self._lost = Answer("unknown")
         self._proof: Proof | None = None
@@ -81,12 +83,22 @@ class RedisLine:
         return self._proof
 
     def post(self, message: Message) -> None:
-        stack = self._commands()
-        before = len(stack)
+        fits = self._short_form.fits(message)
+        push = self._short_form.push(message) if fits else None
+        if push is not None:
+            commands = [push]
+        else:
+            commands = self._made(message)
+            if fits:
+                self._short_form.learn(message, commands)
+        self._posted.append(commands if message.terms is None else self._kept(message, message.terms, commands))
+
+    def _made(self, message: Message) -> list[Command]:
+        """The commands that kombu makes of it."""
+        before = len(self._commands())
         try:
             message.post(self._producer)
-            commands = [arguments for arguments, _ in self._commands()[before:]]
-            self._posted.append(commands if message.terms is None else self._kept(message, message.terms, commands))
+            return [arguments for arguments, _ in self._commands()[before:]]
         except BaseException as error:
             # A batch of kombu's that failed once takes nothing any more.
             self.broken = self.broken or isinstance(error, BatchPublishError)
