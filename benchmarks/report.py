@@ -61,7 +61,7 @@ class Report:
         console.print(" · ".join(f"{name} {number}" for name, number in _versions().items()), style="dim")
 
     def _figures(self) -> Table:
-        table = Table("case", title=f"each, best of {self._turns.rounds}")
+        table = Table("case", title=f"each, best of at least {self._turns.rounds}")
         table.add_column("times", justify="right")
         table.add_column("each", justify="right")
         for case in self._turns.cases:

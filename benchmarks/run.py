@@ -68,7 +68,9 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, times in seconds")
-    parser.add_argument("--rounds", type=int, default=9, help="how often the cases take turns (default 9)")
+    parser.add_argument(
+        "--rounds", type=int, default=9, help="how often the cases take turns, at the least (default 9)"
+    )
     return parser.parse_args()
 
 
