@@ -264,7 +264,7 @@ def test_a_failed_call_leaves_no_cycle_behind(dispatcher, settings):
         with pytest.raises(LookupError):
             await fail.delay()
         await identity.delay(0)  # by then the loop has let go of the call before
-        return [each for each in gc.get_objects() if isinstance(each, LookupError) and "order" in str(each)]
+        return [each for each in gc.get_objects() if type(each) is LookupError and "order" in str(each)]
 
     gc.collect()
     gc.disable()

@@ -128,7 +128,7 @@ def test_a_failed_call_leaves_no_cycle_behind(dispatcher):
     try:
         with pytest.raises(LookupError):
             fail.delay().result(timeout=5)
-        found = [each for each in gc.get_objects() if isinstance(each, LookupError) and "order" in str(each)]
+        found = [each for each in gc.get_objects() if type(each) is LookupError and "order" in str(each)]
     finally:
         gc.enable()
 

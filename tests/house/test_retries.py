@@ -8,6 +8,7 @@ import gc
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
 from opentelemetry.trace import StatusCode
@@ -441,14 +442,18 @@ def test_a_call_that_failed_for_good_leaves_no_cycle_behind(dispatcher, working)
     """Its errors go away with their last reference, without the garbage collector."""
     dispatcher()
 
-    class Refused(ConnectionError):
-        pass
+    made = []
 
-    gc.collect()
+    class Refused(ConnectionError):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(weakref.ref(self))
+
     gc.disable()
     try:
         with pytest.raises(Refused):
             working.delay(Log(*(Refused(str(number)) for number in range(3)))).result(timeout=5)
-        eventually(lambda: not [each for each in gc.get_objects() if isinstance(each, Refused)], within=2)
+        eventually(lambda: not [each for each in made if each() is not None], within=2)
     finally:
         gc.enable()
+    assert 3 == len(made)
