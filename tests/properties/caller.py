@@ -53,7 +53,7 @@ class Caller:
         queue: Any = self.dispatcher.destinations["queue"]
         disk: Any = self.dispatcher.destinations["disk"]
         self.publisher = ByHand(lambda: self._connect, self.link)
-        queue.broker._way = msgspec.structs.replace(queue.broker.way(), publisher=self.publisher, sweeper=_ByHand())
+        queue.broker.found = msgspec.structs.replace(queue.broker.way(), publisher=self.publisher, sweeper=_ByHand())
         self.spool = disk.spool
         self.spool._asked = self._mortal(self.spool._asked)
         self.spool.submit = self._mortal(self.spool.submit, lambda receipt: receipt.wait())
