@@ -172,6 +172,8 @@ def test_a_call_sent_into_silence_is_spooled_and_arrives(server, open_, queue_na
     with Proxy(server.port) as wire:
         dispatcher, work = open_(server.url.replace(f":{server.port}/", f":{wire.port}/"))
         settle_in(work)
+        # What is still under way when the wire falls silent would keep the next call from being sent.
+        emptied(dispatcher)
         with wire.mute():
             handle = work.delay(1)
             assert "unknown" == handle.status

@@ -24,6 +24,7 @@ from kombu.transport.virtual import Channel
 
 import dispatch
 from callers import Caller, calling, messages
+from dispatch import _default
 from dispatch._call import CallOptions
 from dispatch._retry import Retry
 from dispatch.policy import parse
@@ -477,6 +478,7 @@ otherwise: {{route_to: queue}}
 
 def test_a_real_worker_runs_calls_in_the_short_form(project, redis_url, monkeypatch):
     """Ephemeral ones, and durable ones through the ledger; their results come back."""
+    monkeypatch.setattr(_default._default, "dispatcher", None)
     monkeypatch.setenv("DISPATCH_BROKER_URL", redis_url)
     monkeypatch.setenv("DISPATCH_RESULT_BACKEND", redis_url)
     written = project(dedent(SHOP), broker_url=redis_url, result_backend=redis_url)
@@ -487,6 +489,8 @@ def test_a_real_worker_runs_calls_in_the_short_form(project, redis_url, monkeypa
         short = [tag for tag in tags(redis_url, written.name) if "." in tag]
         with written.worker(pool="solo", concurrency=1):
             results = [group.results(timeout=20) for group in groups]
+
+    dispatch.shutdown("5s")
 
     assert 9 == len(short)
     assert [[0, 2, 4, 6, 8]] * 2 == results
