@@ -22,7 +22,7 @@ from kombu import pools
 from dispatch.spool import Spool, Verdict
 from dispatch.transports.celery import AppSource, Store, _outlet, build_app
 from dispatch.transports.celery._registration import withdraw_from
-from dispatch.transports.celery.worker import _attempt, _claims, settle
+from dispatch.transports.celery.worker import _claims, _expiry, settle
 from dispatch.transports.spool import SpoolDestination
 from properties import work
 from properties.broker import Redis
@@ -45,7 +45,7 @@ def quiet():
 
 @pytest.fixture
 def world(redis_url, monkeypatch, quiet):
-    for module in (request, _attempt):  # a worker compares `expires` with the date
+    for module in (request, _expiry):  # a worker compares `expires` with the date
         monkeypatch.setattr(module, "datetime", SimpleNamespace(now=lambda _: Machine.held.now))
     monkeypatch.setattr(_claims, "_pause", SimpleNamespace(wait=lambda _: work.wait_for_word("asking")))
     signals.task_postrun.connect(settle, weak=False, dispatch_uid="dispatch")

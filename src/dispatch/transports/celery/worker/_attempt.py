@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any
 
@@ -11,7 +10,6 @@ from celery import Celery
 from celery.app.task import get_actual_ignore_result
 from celery.exceptions import Ignore, Reject, Retry, TaskPredicate
 from celery.utils.log import get_logger
-from celery.utils.time import maybe_iso8601, maybe_make_aware
 from kombu.exceptions import OperationalError
 from kombu.serialization import registry
 
@@ -25,6 +23,7 @@ from dispatch.transports.celery.publishing import connection, let_go
 from dispatch.transports.celery.worker._burial import OF_ONE_DELIVERY
 from dispatch.transports.celery.worker._claims import claims_of
 from dispatch.transports.celery.worker._delivery import DELIVERY, delivery_of
+from dispatch.transports.celery.worker._expiry import expires_within
 
 TAKEN = "dispatch-taken"
 """In the request: the `ticks` at which the worker gave the call to its pool. Never leaves the machine."""
@@ -58,7 +57,7 @@ def attempt_again(task: Any, spec: TaskSpec, error: BaseException, *, at_least_n
     told: dict[str, Any] = {"exc": error, "countdown": countdown(task.app, pause_ns), "max_retries": retry.attempts - 1}
     if request.is_eager:
         raise task.retry(**told)
-    if _expires_within(task.app, request, told["countdown"]):
+    if expires_within(task.app, request, told["countdown"]):
         return  # with its own error, which says more than that it has expired
     if delivery_of(request) is not None:
         pause = told["countdown"]
@@ -80,13 +79,6 @@ def attempt_again(task: Any, spec: TaskSpec, error: BaseException, *, at_least_n
 def _is_no_accident(error: BaseException) -> bool:
     """Whether the task spoke to Celery, by an exception of Celery's, or its coroutine was cancelled."""
     return isinstance(error, TaskPredicate) or isinstance(error.__cause__, CancelledError)
-
-
-def _expires_within(app: Celery, request: Any, seconds: float) -> bool:
-    if request.expires is None:
-        return False
-    expires = maybe_make_aware(maybe_iso8601(request.expires), app.timezone)
-    return bool(datetime.now(UTC) + timedelta(seconds=seconds) > expires)
 
 
 def _published(task: Any, request: Any, pause_ns: int, told: dict[str, Any]) -> Exception:
