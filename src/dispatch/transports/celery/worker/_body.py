@@ -9,7 +9,7 @@ from typing import Any
 from billiard.common import terminate_handler_fired
 from celery.app.task import get_actual_ignore_result
 from celery.backends.base import BaseKeyValueStoreBackend
-from celery.exceptions import Retry, WorkerShutdown, WorkerTerminate
+from celery.exceptions import Ignore, Retry, WorkerShutdown, WorkerTerminate
 
 from dispatch import telemetry
 from dispatch._clock import ticks
@@ -23,6 +23,7 @@ from dispatch.transports.celery._durability import durability_of
 from dispatch.transports.celery.worker._attempt import TAKEN, attempt_again
 from dispatch.transports.celery.worker._claims import claims_of
 from dispatch.transports.celery.worker._delivery import delivery_of
+from dispatch.transports.celery.worker._expiry import expires_within, store_expired
 from dispatch.transports.celery.worker._loop import run_on_loop
 from dispatch.transports.celery.worker._reporting import begin
 from dispatch.transports.celery.worker._timeout import without_soft_limit
@@ -49,6 +50,11 @@ def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any
     if request.called_directly:
         return _handed_on(spec, _executed(spec, args, kwargs))
     claims = None if request.is_eager or delivery_of(request) is None else claims_of(task.app)
+    if not request.is_eager and expires_within(task.app, request, 0):
+        store_expired(task, request)
+        if claims is not None:
+            claims.discard(request, "expired")
+        raise Ignore("it expired while it waited for its turn")
     if claims is not None:
         claims.begin(task, request)
     execution = None if request.is_eager else _processing(task, request)

@@ -1,11 +1,15 @@
-"""Whether the time of a call has run out, by the date in its message."""
+"""Calls whose time has run out, by the date in their message.
+
+Celery looks at it before it gives a call to its pool. In a pool of threads or greenlets it may wait there for others.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
+from celery.app.task import get_actual_ignore_result
 from celery.utils.time import maybe_iso8601, maybe_make_aware
 
 
@@ -15,3 +19,10 @@ def expires_within(app: Celery, request: Any, seconds: float) -> bool:
         return False
     expires = maybe_make_aware(maybe_iso8601(request.expires), app.timezone)
     return bool(datetime.now(UTC) + timedelta(seconds=seconds) > expires)
+
+
+def store_expired(task: Any, request: Any) -> None:
+    """Have whoever waits for the call hear that it expired, as Celery does for one that it throws away."""
+    wanted = not get_actual_ignore_result(task, request)
+    task.backend.mark_as_revoked(request.id, "expired", request=request, store_result=wanted)
+    signals.task_revoked.send(sender=task, request=request, terminated=False, signum=None, expired=True)
