@@ -217,18 +217,18 @@ def test_an_expired_call_has_ended_in_the_ledger_too(open_shop):
 def test_a_call_that_expires_while_a_worker_has_it_does_not_run(open_shop, durability):
     """Celery has looked before it gave it to its pool, where it waits for the one thread."""
     shop = open_shop()
-    with shop.worker("threads"):
-        shop.task("hold").options(durability="ephemeral").delay("first")
+    with shop.worker("threads") as worker:
+        shop.task("hold").delay("first")
         assert shop.redis.blpop(["started:first"], timeout=20)
         late = time.time() + 1
-        handle = shop.task("count").options(durability=durability).apply_async(("late",), expires=1)
-        eventually(lambda: time.time() > late and not shop.redis.llen(shop.project.name))
+        handle = shop.task("when").options(durability=durability).apply_async(expires=1)
+        eventually(lambda: time.time() > late and f"{handle.id}] received" in worker.log.read_text())
         shop.redis.rpush("go:first", "now")
 
         assert isinstance(handle.exception(timeout=20), CallExpired)
         if durability == "durable":
             assert eventually(lambda: shop.state(handle) == "settled")
-    assert 0 == shop.runs("late")
+        assert 1 == worker.log.read_text().count(f"{handle.id}] received")
 
 
 @pytest.mark.parametrize("durability", ["ephemeral", "durable"])
