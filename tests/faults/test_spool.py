@@ -22,6 +22,7 @@ from dispatch._dispatcher import Dispatcher
 from dispatch.policy import parse
 from dispatch.settings import Settings
 from faults.logbook import NOTE, Logbook
+from house.policies import RUN_FROM_DISK
 from servers.patience import eventually
 from servers.program import program
 from servers.proxy import Proxy
@@ -35,14 +36,6 @@ destinations:
   disk: {transport: spool, durability: asserted, forward_to: queue}
 defaults: {durability: durable}
 otherwise: {route_to: queue, fallback: [disk]}
-"""
-RUNNING = """
-version: 1
-destinations:
-  fast: {transport: local, workers: 2}
-  disk: {transport: spool, durability: asserted, run: fast}
-defaults: {durability: durable}
-otherwise: {route_to: disk}
 """
 
 SHOP = NOTE + dedent("""
@@ -241,7 +234,7 @@ def test_every_call_that_was_to_run_here_does_though_its_process_is_killed(shop,
     """Killed in the middle of runs: what had begun is begun again, what waited is run, by the next process."""
     dice, rounds = campaign
     promised, book = {}, Logbook(tmp_path / "logbook")
-    (tmp_path / "policy.yaml").write_text(RUNNING)
+    (tmp_path / "policy.yaml").write_text(RUN_FROM_DISK)
     for number in range(rounds):
         promised |= killed(shop, dice, number * 1_000_000)
     with program(CALLER, tmp_path, env=shop) as heir:

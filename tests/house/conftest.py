@@ -7,15 +7,7 @@ import pytest
 from dispatch import _default
 from dispatch._dispatcher import Dispatcher
 from dispatch.policy import parse
-
-POLICY = """
-version: 1
-destinations:
-  fast: {transport: local, workers: 2, capacity: 100}
-defaults: {durability: ephemeral}
-rules: []
-otherwise: {route_to: fast}
-"""
+from house.policies import ONE_POOL
 
 
 @pytest.fixture
@@ -23,7 +15,7 @@ def dispatcher(monkeypatch):
     """Make the default dispatcher of a policy's text: `dispatcher("…")`; without a text, one pool named `fast`."""
     made: list[Dispatcher] = []
 
-    def make(policy: str = POLICY) -> Dispatcher:
+    def make(policy: str = ONE_POOL) -> Dispatcher:
         one = Dispatcher(policy=parse(policy))
         made.append(one)
         monkeypatch.setattr(_default._default, "dispatcher", one)

@@ -20,25 +20,17 @@ from dispatch._dispatcher import Dispatcher
 from dispatch.errors import NotAccepted, NotConfigured, PolicyError
 from dispatch.policy import load as read
 from dispatch.policy import parse
+from house.policies import ONE_POOL
 from servers.patience import eventually
 
 NUMBERS = count(1)
 SEED = int(os.environ.get("RELOAD_SEED", random.SystemRandom().randrange(10**9)))
 
-PLAIN = """
-version: 1
-destinations:
-  fast: {transport: local, workers: 2, capacity: 100}
-defaults: {durability: ephemeral}
-rules: []
-otherwise: {route_to: fast}
-"""
-
 
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "shop.yaml"
-    path.write_text(PLAIN)
+    path.write_text(ONE_POOL)
     return path
 
 
@@ -108,7 +100,7 @@ def test_the_next_call_is_decided_by_the_file_as_it_is_now(dispatcher, file):
 def test_a_file_that_says_the_same_changes_nothing(dispatcher, file):
     """Comments and layout are not the policy: it stays the very same object, and nothing is said."""
     before = dispatcher.policy
-    file.write_text("# a comment\n" + PLAIN)
+    file.write_text("# a comment\n" + ONE_POOL)
 
     with logged() as said:
         assert before is dispatcher.reload()
@@ -120,7 +112,7 @@ def test_a_bad_file_leaves_the_last_good_policy_in_force_and_says_everything(dis
     """Every mistake is in the error and in the log, with the version that stays; calls go on."""
     add = task(dispatcher, lambda: 1)
     before = add.delay().decision.policy_version
-    file.write_text(PLAIN.replace("workers: 2", "workres: 2").replace("route_to: fast", "route_to: fats"))
+    file.write_text(ONE_POOL.replace("workers: 2", "workres: 2").replace("route_to: fast", "route_to: fats"))
 
     with logged() as said, pytest.raises(PolicyError) as raised:
         dispatcher.reload()
@@ -150,7 +142,7 @@ def test_a_bad_file_leaves_the_last_good_policy_in_force_and_says_everything(dis
 def test_what_takes_a_restart_is_refused_with_that_word(dispatcher, file, was, becomes, place):
     """Workers that live are not exchanged: the problem names the key and its place, and nothing else changes either."""
     before = dispatcher.policy
-    text = PLAIN.replace("durability: ephemeral", "durability: ephemeral, latency_budget: 1s")
+    text = ONE_POOL.replace("durability: ephemeral", "durability: ephemeral, latency_budget: 1s")
     file.write_text(text.replace(was, becomes))
 
     with pytest.raises(PolicyError) as raised:
@@ -178,14 +170,14 @@ def test_an_overlay_that_takes_a_restart_is_named(tmp_path, file):
 
 def test_a_policy_that_is_no_file_cannot_be_read_again():
     """There is nothing to read; the error says what to give instead."""
-    with Dispatcher(policy=parse(PLAIN)) as one, pytest.raises(NotConfigured, match=r"given as a Policy.*configure"):
+    with Dispatcher(policy=parse(ONE_POOL)) as one, pytest.raises(NotConfigured, match=r"given as a Policy.*configure"):
         one.reload()
 
 
 def test_after_the_end_no_policy_comes_into_force(dispatcher, file):
     """A destination that came then would never be closed."""
     dispatcher.shutdown("5s")
-    file.write_text(PLAIN.replace("100", "200"))
+    file.write_text(ONE_POOL.replace("100", "200"))
 
     with pytest.raises(NotConfigured, match="shut down"):
         dispatcher.reload()
@@ -195,7 +187,7 @@ def test_the_default_dispatcher_is_reloaded_by_the_door(file):
     """`dispatch.reload()`, and before there is a dispatcher, it makes one."""
     dispatch.configure(policy=str(file))
     try:
-        file.write_text(PLAIN.replace("100", "50"))
+        file.write_text(ONE_POOL.replace("100", "50"))
 
         assert read(str(file)).version == dispatch.reload().version
         assert 50 == dispatch.statistics().destinations["fast"].capacity
@@ -208,7 +200,7 @@ def test_the_default_dispatcher_is_reloaded_by_the_door(file):
 
 def test_more_capacity_lets_in_who_waits_for_room(dispatcher, file, gate):
     """The pool is the same one: what waits stays, and a sender that waits for room gets it."""
-    file.write_text(PLAIN.replace("capacity: 100", "capacity: 1, block_timeout: 30s"))
+    file.write_text(ONE_POOL.replace("capacity: 100", "capacity: 1, block_timeout: 30s"))
     dispatcher.reload()
     stop = occupied(dispatcher, gate)
     first = stop.delay()
@@ -216,7 +208,7 @@ def test_more_capacity_lets_in_who_waits_for_room(dispatcher, file, gate):
     sender = threading.Thread(target=lambda: second.append(stop.delay()))
     sender.start()
 
-    file.write_text(PLAIN.replace("capacity: 100", "capacity: 2, block_timeout: 30s"))
+    file.write_text(ONE_POOL.replace("capacity: 100", "capacity: 2, block_timeout: 30s"))
     dispatcher.reload()
     sender.join(20)
 
@@ -230,7 +222,7 @@ def test_less_capacity_sends_nobody_away(dispatcher, file, gate):
     stop = occupied(dispatcher, gate)
     waiting = [stop.delay() for _ in range(10)]
 
-    file.write_text(PLAIN.replace("capacity: 100", "capacity: 3, on_full: reject"))
+    file.write_text(ONE_POOL.replace("capacity: 100", "capacity: 3, on_full: reject"))
     dispatcher.reload()
 
     with pytest.raises(NotAccepted):
@@ -242,7 +234,7 @@ def test_less_capacity_sends_nobody_away(dispatcher, file, gate):
 
 def test_on_full_and_the_shutdown_follow_the_new_word(dispatcher, file, gate):
     """`on_full: block` becomes `reject`, and what waits at the end is dropped."""
-    file.write_text(PLAIN.replace("capacity: 100", "capacity: 1, on_full: reject, on_shutdown: drop"))
+    file.write_text(ONE_POOL.replace("capacity: 100", "capacity: 1, on_full: reject, on_shutdown: drop"))
     dispatcher.reload()
     stop = occupied(dispatcher, gate)
     waiting = stop.delay()
@@ -260,7 +252,7 @@ def test_on_full_and_the_shutdown_follow_the_new_word(dispatcher, file, gate):
 @pytest.mark.parametrize("runner", ["thread", "asyncio"])
 def test_bytes_are_bounded_from_the_reload_on(file, gate, runner):
     """`max_bytes` where there was none, then more of it, then none again: what waits is counted, and given back."""
-    text = PLAIN.replace("workers: 2", f"workers: 2, runner: {runner}, on_full: reject")
+    text = ONE_POOL.replace("workers: 2", f"workers: 2, runner: {runner}, on_full: reject")
     file.write_text(text)
     with Dispatcher(policy=str(file)) as one:
         begun = threading.Semaphore(0)
@@ -301,7 +293,7 @@ def test_bytes_are_bounded_from_the_reload_on(file, gate, runner):
 
 # ---- destinations that come and go
 
-TWO = PLAIN.replace("defaults", "  other: {transport: local, workers: 1, reached_by: pins}\ndefaults")
+TWO = ONE_POOL.replace("defaults", "  other: {transport: local, workers: 1, reached_by: pins}\ndefaults")
 TO_OTHER = TWO.replace("route_to: fast", "route_to: other, fallback: [fast]")
 
 
@@ -314,7 +306,7 @@ def test_a_destination_may_come_and_go_and_come_again(dispatcher, file, gate):
     assert begun.acquire(timeout=10)
     pool = dispatcher.destinations["other"]._pool
 
-    file.write_text(PLAIN)
+    file.write_text(ONE_POOL)
     dispatcher.reload()
     assert ["fast"] == list(dispatcher.destinations)
     assert "fast" == stop.delay().decision.destination
@@ -337,7 +329,7 @@ def test_what_waits_where_nothing_is_sent_any_more_is_finished_at_the_end(dispat
     dispatcher.reload()
     handles = [stop.delay(), stop.delay()]
     assert begun.acquire(timeout=10)
-    file.write_text(PLAIN)
+    file.write_text(ONE_POOL)
     dispatcher.reload()
 
     gate.set()
@@ -353,7 +345,7 @@ def test_a_pin_to_a_destination_that_went_is_said_at_the_call(dispatcher, file):
     pinned = task(dispatcher, lambda: 1).options(route_to="other")
     assert 1 == pinned.delay().result(10)
 
-    file.write_text(PLAIN)
+    file.write_text(ONE_POOL)
     dispatcher.reload()
 
     with pytest.raises(NotConfigured, match="no such destination"):
@@ -478,11 +470,11 @@ def test_a_change_of_a_watched_file_is_followed(file, monkeypatch):
     """With DISPATCH_WATCH: written in place, replaced by a rename, and, after a mistake, mended."""
     monkeypatch.setenv("DISPATCH_WATCH", "true")
     with Dispatcher(policy=str(file)) as one:
-        file.write_text(PLAIN.replace("100", "200"))
+        file.write_text(ONE_POOL.replace("100", "200"))
         eventually(lambda: one.statistics().destinations["fast"].capacity == 200, within=20)
 
         beside = file.with_name("beside.yaml")
-        beside.write_text(PLAIN.replace("100", "300"))
+        beside.write_text(ONE_POOL.replace("100", "300"))
         beside.replace(file)
         eventually(lambda: one.statistics().destinations["fast"].capacity == 300, within=20)
 
@@ -491,7 +483,7 @@ def test_a_change_of_a_watched_file_is_followed(file, monkeypatch):
             file.write_text("version: 1\n")
             eventually(lambda: [each for each in said if each["log_level"] == "error"], within=20)
         assert good == one.policy.version
-        file.write_text(PLAIN)
+        file.write_text(ONE_POOL)
         eventually(lambda: one.statistics().destinations["fast"].capacity == 100, within=20)
 
 
@@ -499,7 +491,7 @@ def test_a_turned_link_is_followed(tmp_path, monkeypatch):
     """As Kubernetes does it: the file is a link through a folder that is a link."""
     for name, capacity in (("one", "10"), ("two", "20")):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "shop.yaml").write_text(PLAIN.replace("100", capacity))
+        (tmp_path / name / "shop.yaml").write_text(ONE_POOL.replace("100", capacity))
     (tmp_path / "data").symlink_to("one")
     (tmp_path / "shop.yaml").symlink_to("data/shop.yaml")
     monkeypatch.setenv("DISPATCH_WATCH", "true")
@@ -530,7 +522,7 @@ def test_a_forked_child_watches_for_itself(file, monkeypatch):
             status = 1
             try:
                 add.delay().result(10)
-                file.write_text(PLAIN.replace("100", "30"))
+                file.write_text(ONE_POOL.replace("100", "30"))
                 eventually(lambda: one.statistics().destinations["fast"].capacity == 30, within=20)
                 status = 0
             finally:

@@ -18,6 +18,7 @@ from dispatch.policy import parse
 from dispatch.settings import Settings
 from dispatch.transports.celery.publishing import Ticket
 from dispatch.transports.celery.publishing._answer import ACCEPTED, refused
+from house.policies import RUN_FROM_DISK
 from servers.patience import eventually
 
 FORWARDING = """
@@ -27,14 +28,6 @@ destinations:
   disk: {transport: spool, durability: asserted, forward_to: queue}
 defaults: {durability: durable}
 otherwise: {route_to: queue, fallback: [disk]}
-"""
-RUNNING = """
-version: 1
-destinations:
-  fast: {transport: local, workers: 2}
-  disk: {transport: spool, durability: asserted, run: fast}
-defaults: {durability: durable}
-otherwise: {route_to: disk}
 """
 
 gate = threading.Event()
@@ -76,7 +69,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def open_(monkeypatch, folder):
-    """Makes the default dispatcher of a policy: `open_(RUNNING)`. Another is as good as the next process."""
+    """Makes the default dispatcher of a policy: `open_(RUN_FROM_DISK)`. Another is as good as the next process."""
     made = []
 
     def make(policy, *, application="kitchen", broker_url=None):
@@ -109,7 +102,7 @@ def away(port):
 
 def test_a_spooled_call_runs_here_and_its_handle_has_the_result(open_):
     """No broker is needed, and nothing is left on disk."""
-    dispatcher = open_(RUNNING)
+    dispatcher = open_(RUN_FROM_DISK)
     handle = double.delay(21)
 
     assert 42 == handle.result(timeout=10)
@@ -119,7 +112,7 @@ def test_a_spooled_call_runs_here_and_its_handle_has_the_result(open_):
 
 def test_a_coroutine_task_is_spooled_and_run_from_a_coroutine(open_):
     """`adelay` waits for the disk without blocking its loop."""
-    open_(RUNNING)
+    open_(RUN_FROM_DISK)
 
     async def main():
         return await (await adouble.adelay(21))
@@ -129,7 +122,7 @@ def test_a_coroutine_task_is_spooled_and_run_from_a_coroutine(open_):
 
 def test_until_it_has_run_it_is_spooled_and_its_row_is_there(open_):
     """A process that died now would leave it to the next one."""
-    dispatcher = open_(RUNNING)
+    dispatcher = open_(RUN_FROM_DISK)
     handle = wait.delay(1)
 
     assert "spooled" == handle.status
@@ -140,7 +133,7 @@ def test_until_it_has_run_it_is_spooled_and_its_row_is_there(open_):
 
 def test_one_that_waits_long_holds_up_no_other(open_):
     """Each row goes when its own run has ended."""
-    dispatcher = open_(RUNNING)
+    dispatcher = open_(RUN_FROM_DISK)
     slow = wait.delay(1)
     assert [0, 2, 4] == [double.delay(number).result(timeout=10) for number in range(3)]
 
@@ -149,7 +142,7 @@ def test_one_that_waits_long_holds_up_no_other(open_):
 
 def test_a_failure_is_raised_and_kept_as_a_dead_letter(open_):
     """With its error, its traceback and the attempt; it is not run again."""
-    dispatcher = open_(RUNNING)
+    dispatcher = open_(RUN_FROM_DISK)
     handle = decline.delay(7)
     with pytest.raises(LookupError, match="no order 7"):
         handle.result(timeout=10)
@@ -162,7 +155,7 @@ def test_a_failure_is_raised_and_kept_as_a_dead_letter(open_):
 
 def test_a_cancelled_call_has_left_the_disk(open_):
     """True, for nobody had taken it: its dispatcher had not begun, and now never runs it."""
-    dispatcher = open_(RUNNING)
+    dispatcher = open_(RUN_FROM_DISK)
     blocked = [wait.delay(number) for number in range(40)]  # as many as are taken at a time, and more
     eventually(lambda: spool_of(dispatcher).statistics().leased == 32)
     handle = double.delay(1)
@@ -177,7 +170,7 @@ def test_a_cancelled_call_has_left_the_disk(open_):
 
 def test_after_the_shutdown_nothing_is_withdrawn_and_figures_can_still_be_asked_for(open_):
     """Neither raises; whether the call will run is for the next process to say."""
-    dispatcher = open_(RUNNING)
+    dispatcher = open_(RUN_FROM_DISK)
     dispatcher.destinations["disk"]._watchman.close(5)
     handle = double.delay(1)
     assert 1 == dispatcher.statistics().destinations["disk"].waiting
@@ -190,18 +183,18 @@ def test_after_the_shutdown_nothing_is_withdrawn_and_figures_can_still_be_asked_
 
 def test_what_one_dispatcher_leaves_the_next_runs(open_):
     """Nobody calls anything there: it begins by itself."""
-    first = open_(RUNNING)
+    first = open_(RUN_FROM_DISK)
     first.destinations["disk"]._watchman.close(5)
     double.delay(5)
     first.shutdown()
-    second = open_(RUNNING)
+    second = open_(RUN_FROM_DISK)
 
     eventually(lambda: ran == [5] and not rows(second))
 
 
 def test_a_call_that_expired_on_disk_does_not_run(open_):
     """Its handle says so, and its row is gone."""
-    dispatcher = open_(RUNNING)
+    dispatcher = open_(RUN_FROM_DISK)
     handle = double.apply_async((1,), expires=timedelta(microseconds=1))
     with pytest.raises(dispatch.errors.CallExpired):
         handle.result(timeout=10)
@@ -212,13 +205,13 @@ def test_a_call_that_expired_on_disk_does_not_run(open_):
 
 def test_a_call_that_never_ends_is_set_aside(open_):
     """Begun five times by processes that then died, it is not begun a sixth time."""
-    first = open_(RUNNING)
+    first = open_(RUN_FROM_DISK)
     first.destinations["disk"]._watchman.close(5)
     handle = double.delay(1)
     for owner in range(5):
         assert [handle.id] == [row.id for row in spool_of(first).take("fast", str(owner), count=1, lease=0)]
         spool_of(first).release("fast", str(owner))
-    second = open_(RUNNING)
+    second = open_(RUN_FROM_DISK)
 
     (row,) = eventually(lambda: spool_of(second).ls(state="dead"))
     assert "begun 5 times" in row.last_error
@@ -237,7 +230,7 @@ def stumble(number):
 
 def test_it_is_attempted_again_before_it_is_dead(open_):
     """As anywhere: the attempts are one call."""
-    dispatcher = open_(RUNNING)
+    dispatcher = open_(RUN_FROM_DISK)
 
     assert 5 == stumble.delay(5).result(timeout=10)
     assert [5, 5, 5] == ran
@@ -246,7 +239,7 @@ def test_it_is_attempted_again_before_it_is_dead(open_):
 
 def test_a_delayed_call_waits_on_disk(open_):
     """It is not taken before its time; then it runs."""
-    dispatcher = open_(RUNNING)
+    dispatcher = open_(RUN_FROM_DISK)
     handle = double.apply_async((1,), countdown=3600)
     (row,) = rows(dispatcher)
     assert (handle.id, "waiting") == (row.id, row.state)
@@ -258,7 +251,7 @@ def test_a_delayed_call_waits_on_disk(open_):
 
 def test_functions_run_in_worker_processes_too(open_):
     """`run:` may name any local destination with workers of its own."""
-    open_(RUNNING.replace("workers: 2", "workers: 1, runner: process"))
+    open_(RUN_FROM_DISK.replace("workers: 2", "workers: 1, runner: process"))
 
     assert os.getpid() != getpid.delay().result(timeout=20)
 
@@ -273,7 +266,7 @@ def getpid():
 
 def test_arguments_that_json_cannot_carry_are_refused_by_name(open_):
     """A date is no text: what would come back as something else is not taken."""
-    open_(RUNNING)
+    open_(RUN_FROM_DISK)
 
     with pytest.raises(dispatch.NotSerializable, match="argument 'number' is of type datetime"):
         double.delay(datetime(2026, 1, 1, tzinfo=UTC))
@@ -281,7 +274,7 @@ def test_arguments_that_json_cannot_carry_are_refused_by_name(open_):
 
 def test_a_full_spool_says_so(open_):
     """`SpoolFull`, and nothing of the call is kept."""
-    dispatcher = open_(RUNNING.replace("run: fast", "run: fast, max_bytes: 8KiB"))
+    dispatcher = open_(RUN_FROM_DISK.replace("run: fast", "run: fast, max_bytes: 8KiB"))
     with pytest.raises(dispatch.errors.SpoolFull, match="at most 8 KiB"):
         double.delay("x" * 10_000)
 
@@ -290,7 +283,7 @@ def test_a_full_spool_says_so(open_):
 
 def test_an_ephemeral_call_is_never_spooled(open_):
     """It would be repeated after a crash."""
-    open_(RUNNING)
+    open_(RUN_FROM_DISK)
 
     with pytest.raises(dispatch.NotAccepted, match="an ephemeral call is never repeated"):
         double.options(durability="ephemeral").delay(1)
@@ -298,7 +291,7 @@ def test_an_ephemeral_call_is_never_spooled(open_):
 
 def test_a_spool_without_a_name_is_not_configured(open_):
     """And names the setting."""
-    open_(RUNNING, application=None)
+    open_(RUN_FROM_DISK, application=None)
 
     with pytest.raises(dispatch.NotConfigured, match="set DISPATCH_APPLICATION"):
         double.delay(1)
@@ -317,7 +310,7 @@ def test_a_folder_in_memory_is_not_durable(open_, monkeypatch):
     from dispatch.spool import Ground, _spool
 
     monkeypatch.setattr(_spool, "ground_of", lambda _: Ground(kind="tmpfs", mount="/run"))
-    open_(RUNNING.replace("durability: asserted, ", ""))
+    open_(RUN_FROM_DISK.replace("durability: asserted, ", ""))
 
     with pytest.raises(dispatch.NotAccepted, match="the spool's folder is on tmpfs"):
         double.delay(1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dispatch.errors import PolicyError
 from dispatch.policy import ready
 from dispatch.policy.testing import coverage, load_cases, run
-from policy.test_properties import CALM, NAMES, TREES, mend, policies, well_told
+from policy.test_properties import CALM, NAMES, mend, policies, spoil, well_told
 
 WHY = ["full", "breaker_open", "unverified", "not_configured", "refused"]
 calls = st.fixed_dictionaries(
@@ -119,13 +119,7 @@ def test_any_change_of_good_cases_is_told_as_mistakes_or_is_good(tmp_path_factor
             }
         ],
     }
-    node = tree
-    while True:
-        key = data.draw(st.sampled_from(list(node)) if isinstance(node, dict) else st.just(0))
-        if not isinstance(node[key], dict | list) or data.draw(st.booleans()):
-            break
-        node = node[key]
-    node[key] = data.draw(TREES)
+    spoil(tree, data)
     path = tmp_path_factory.getbasetemp() / "default_test.yaml"
     path.write_text(json.dumps(tree, default=str))
     cases, problems = cases_in(path)

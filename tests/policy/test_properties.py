@@ -83,11 +83,8 @@ def test_any_tree_is_a_policy_or_a_policy_error(tree):
     assert all(map(well_told, problems_of(json.dumps(tree, default=str))))
 
 
-@CALM
-@given(st.data())
-def test_any_change_of_a_good_policy_is_a_policy_or_a_policy_error(data):
-    """A tree put in the place of any part of it."""
-    tree = json.loads(json.dumps(SKELETON))
+def spoil(tree, data):
+    """Put a tree in the place of any part of `tree`."""
     node = tree
     while True:
         key = data.draw(st.sampled_from(list(node)) if isinstance(node, dict) else st.just(0))
@@ -95,6 +92,14 @@ def test_any_change_of_a_good_policy_is_a_policy_or_a_policy_error(data):
             break
         node = node[key]
     node[key] = data.draw(TREES)
+
+
+@CALM
+@given(st.data())
+def test_any_change_of_a_good_policy_is_a_policy_or_a_policy_error(data):
+    """A tree put in the place of any part of it."""
+    tree = json.loads(json.dumps(SKELETON))
+    spoil(tree, data)
     assert all(map(well_told, problems_of(json.dumps(tree, default=str))))
 
 

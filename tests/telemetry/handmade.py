@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import Context, copy_context
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -21,6 +22,7 @@ from dispatch._outcome import Success
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Requirements
 from dispatch.telemetry._listener import listener
+from dispatch.telemetry.traces import CallRecord, Process
 
 
 @contextmanager
@@ -144,3 +146,19 @@ def receive(headers, call_id="1", body=lambda: None, outcome=DONE, *, attempt=1,
         return execution
 
     return Context().run(work)
+
+
+def a_record(destination: str | None = "fast", **told: Any) -> CallRecord:
+    """What a reader of traces makes of one local call."""
+    return CallRecord(
+        **{
+            "trace_id": "1",
+            "call_id": "1",
+            "task": "t",
+            "started_ns": 0,
+            "destination": destination,
+            "transport": "local",
+            "caller": Process("shop"),
+            **told,
+        }
+    )

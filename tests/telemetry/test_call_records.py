@@ -8,8 +8,8 @@ from dispatch import telemetry
 from dispatch._outcome import Failure, Success
 from dispatch.errors import NotAccepted, PassedOver
 from dispatch.telemetry.exporter import JsonLinesExporter
-from dispatch.telemetry.traces import CallRecord, Process, percentiles, read
-from telemetry.handmade import QUEUE, a_call, receive, run, send
+from dispatch.telemetry.traces import percentiles, read
+from telemetry.handmade import QUEUE, a_call, a_record, receive, run, send
 
 
 @pytest.fixture
@@ -101,25 +101,13 @@ def test_spans_of_others_are_no_calls(spans, written):
     assert [] == written()
 
 
-def a_record(destination="fast", rule="otherwise", overhead=1.0, wait=2.0, error=None):
-    return CallRecord(
-        trace_id="1",
-        call_id="1",
-        task="t",
-        started_ns=0,
-        destination=destination,
-        transport="local",
-        rule=rule,
-        overhead_us=overhead,
-        wait_us=wait,
-        error=error,
-        caller=Process("shop"),
-    )
+def a_wait(destination="fast", rule="otherwise", overhead=1.0, wait=2.0, error=None):
+    return a_record(destination, rule=rule, overhead_us=overhead, wait_us=wait, error=error)
 
 
 def test_percentiles_are_values_that_were_measured():
     """Of a hundred, the fiftieth and the ninety-ninth."""
-    [summary] = percentiles(a_record(overhead=float(n), wait=float(-n)) for n in range(1, 101))
+    [summary] = percentiles(a_wait(overhead=float(n), wait=float(-n)) for n in range(1, 101))
 
     assert (100, 50.0, 99.0) == (summary.count, summary.overhead_median_us, summary.overhead_p99_us)
     assert (-51.0, -2.0) == (summary.wait_median_us, summary.wait_p99_us)
@@ -129,9 +117,9 @@ def test_each_destination_and_rule_is_a_row_and_the_busiest_comes_first():
     """Failures are counted; calls without a value have no part in the percentiles."""
     first, second = percentiles(
         [
-            a_record("queue", "must-survive", overhead=None, wait=None),
-            a_record("fast"),
-            a_record("fast", error="ValueError"),
+            a_wait("queue", "must-survive", overhead=None, wait=None),
+            a_wait("fast"),
+            a_wait("fast", error="ValueError"),
         ]
     )
 

@@ -7,8 +7,8 @@ import pytest
 from dispatch._clock import wall
 from dispatch._outcome import Failure
 from dispatch.telemetry.exporter import JsonLinesExporter
-from dispatch.telemetry.traces import CallRecord, Process, read, starts
-from telemetry.handmade import QUEUE, a_call, decision, receive, run, send
+from dispatch.telemetry.traces import read, starts
+from telemetry.handmade import QUEUE, a_call, a_record, decision, receive, run, send
 
 BUDGETED = {"latency_budget_ns": 10_000_000, "predicted_start_ns": 60_000}
 
@@ -82,25 +82,15 @@ def test_a_repeated_call_is_judged_by_its_first_attempt(written):
     assert record.actual_start_us < 10**9
 
 
-def a_record(destination="fast", *, start=None, predicted=None, budget=None, error=None):
-    return CallRecord(
-        trace_id="1",
-        call_id="1",
-        task="t",
-        started_ns=0,
-        destination=destination,
-        transport="local",
-        actual_start_us=start,
-        predicted_start_us=predicted,
-        latency_budget_us=budget,
-        error=error,
-        caller=Process("shop"),
+def a_start(destination="fast", *, start=None, predicted=None, budget=None, error=None):
+    return a_record(
+        destination, actual_start_us=start, predicted_start_us=predicted, latency_budget_us=budget, error=error
     )
 
 
 def test_errors_are_what_it_took_less_what_was_predicted():
     """A hundred calls, predicted to take 50 each."""
-    [row] = starts(a_record(start=float(n), predicted=50.0) for n in range(1, 101))
+    [row] = starts(a_start(start=float(n), predicted=50.0) for n in range(1, 101))
 
     assert (100, 100, 50.0, 99.0) == (row.started, row.predicted, row.start_median_us, row.start_p99_us)
     assert 50.0 == row.predicted_median_us
@@ -111,9 +101,9 @@ def test_each_destination_is_a_row_and_the_busiest_comes_first():
     """Calls that nobody took among them; those that have not started have no part in the times."""
     first, second, third = starts(
         [
-            a_record(None, error="NotAccepted"),
-            *[a_record("queue")] * 2,
-            *[a_record("fast", start=20.0, budget=budget) for budget in (10.0, 20.0, None)],
+            a_start(None, error="NotAccepted"),
+            *[a_start("queue")] * 2,
+            *[a_start("fast", start=20.0, budget=budget) for budget in (10.0, 20.0, None)],
         ]
     )
 

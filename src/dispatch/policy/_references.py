@@ -22,7 +22,7 @@ def references(root: Mapping) -> Iterator[Problem]:
     names: dict[str, int] = {}
     for rule in _rules(root):
         yield from _targets(rule, known)
-        yield from _taken(rule.get("name"), names)
+        yield from _own_name(rule.get("name"), names)
     otherwise = root.get("otherwise")
     if isinstance(otherwise, Mapping):
         yield from _targets(otherwise, known)
@@ -112,13 +112,20 @@ def _says(destination: Mapping, key: str, word: str) -> bool:
     return isinstance(said, Text) and said.value == word
 
 
-def _taken(node: Node | None, names: dict[str, int]) -> Iterator[Problem]:
-    if not isinstance(node, Text):
-        return
-    if node.value in names:
+def _own_name(node: Node | None, names: dict[str, int]) -> Iterator[Problem]:
+    line = taken(node, names)
+    if node is not None and line is not None:
         yield node.spot.problem(
             "repeated-rule",
-            f"the rule in line {names[node.value]} has this name already",
+            f"the rule in line {line} has this name already",
             "Give each rule a name of its own; decisions and traces show it.",
         )
+
+
+def taken(node: Node | None, names: dict[str, int]) -> int | None:
+    """The line of the one that has this name already; `names` remembers it for those that come."""
+    if not isinstance(node, Text):
+        return None
+    line = names.get(node.value)
     names.setdefault(node.value, node.spot.line)
+    return line

@@ -10,6 +10,7 @@ from dispatch.errors import Problem
 from dispatch.policy._mistake import choose
 from dispatch.policy._node import Listing, Mapping, Node, Text
 from dispatch.policy._policy import Policy
+from dispatch.policy._references import taken
 from dispatch.policy.testing._grammar import Trouble
 
 _STATES: dict[Transport, tuple[str, ...]] = {
@@ -24,7 +25,7 @@ def references(root: Mapping, policy: Policy) -> Iterator[Problem]:
     """Every name that the policy does not have, every state that cannot be, every name of a case that is taken."""
     names: dict[str, int] = {}
     for case in _mappings(root.get("cases")):
-        yield from _taken(case.get("name"), names)
+        yield from _own_name(case.get("name"), names)
         call, given, expected = (case.get(key) for key in ("call", "given", "expect"))
         if isinstance(call, Mapping):
             yield from _destination(call.get("route_to"), policy)
@@ -38,16 +39,14 @@ def _mappings(node: Node | None) -> list[Mapping]:
     return [each for each in node.items if isinstance(each, Mapping)] if isinstance(node, Listing) else []
 
 
-def _taken(node: Node | None, names: dict[str, int]) -> Iterator[Problem]:
-    if not isinstance(node, Text):
-        return
-    if node.value in names:
+def _own_name(node: Node | None, names: dict[str, int]) -> Iterator[Problem]:
+    line = taken(node, names)
+    if node is not None and line is not None:
         yield node.spot.problem(
             "repeated-case",
-            f"the case in line {names[node.value]} has this name already",
+            f"the case in line {line} has this name already",
             "Give each case a name of its own; the report shows it.",
         )
-    names.setdefault(node.value, node.spot.line)
 
 
 def _destination(node: Node | None, policy: Policy) -> Iterator[Problem]:
