@@ -5,14 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from celery import Celery
-from celery.exceptions import Ignore
 
 from dispatch.transports.celery.ledger import Claim
 from dispatch.transports.celery.worker._claims import Claims
 from dispatch.transports.celery.worker._delivery import DELIVERY
 
-TASK = SimpleNamespace(name="shop.work", app=Celery(set_as_current=False))
+TASK = SimpleNamespace(name="shop.work")
 
 
 class GenerousLedger:
@@ -20,7 +18,6 @@ class GenerousLedger:
 
     def __init__(self):
         self.settled = []
-        self.lapsed = []
 
     def claim(self, call_id, attempt, owner, _entry):
         return Claim(call_id, owner, attempt, 30_000, 1)
@@ -28,9 +25,6 @@ class GenerousLedger:
     def settle(self, claim, outcome):
         self.settled.append((claim.owner, outcome))
         return True
-
-    def lapse(self, claim):
-        self.lapsed.append(claim.owner)
 
 
 @pytest.fixture
@@ -47,7 +41,7 @@ def claims(ledger):
 
 
 def delivered(owner):
-    return SimpleNamespace(id="a call", retries=0, headers={DELIVERY: [owner, "celery", "{}"]}, expires=None)
+    return SimpleNamespace(id="a call", retries=0, headers={DELIVERY: [owner, "celery", "{}"]})
 
 
 def owners(claims):
@@ -65,13 +59,3 @@ def test_two_deliveries_of_one_call_in_one_process_end_each_for_itself(claims, l
 
     claims.end(second, "SUCCESS")
     assert ([], [("first", "done"), ("second", "done")]) == (owners(claims), ledger.settled)
-
-
-def test_a_call_that_expired_while_the_ledger_was_silent_does_not_run(claims, ledger):
-    """Its claim is given back at once, for whoever throws its message away."""
-    late = delivered("late")
-    late.expires = "2001-01-01T00:00:00+00:00"
-
-    with pytest.raises(Ignore, match="expired"):
-        claims.begin(TASK, late)
-    assert ([], ["late"]) == (owners(claims), ledger.lapsed)

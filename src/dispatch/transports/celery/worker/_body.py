@@ -50,13 +50,12 @@ def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any
     if request.called_directly:
         return _handed_on(spec, _executed(spec, args, kwargs))
     claims = None if request.is_eager or delivery_of(request) is None else claims_of(task.app)
-    if not request.is_eager and expires_within(task.app, request, 0):
-        store_expired(task, request)
-        if claims is not None:
-            claims.discard(request, "expired")
-        raise Ignore("it expired while it waited for its turn")
     if claims is not None:
         claims.begin(task, request)
+    if not request.is_eager and expires_within(task.app, request, 0):
+        # With the claim in hand: a second delivery must not say of a call that runs elsewhere that it has expired.
+        store_expired(task, request)
+        raise Ignore("it expired while it waited for its turn")
     execution = None if request.is_eager else _processing(task, request)
     begin(request)
     outcome = _executed(spec, args, kwargs)

@@ -20,7 +20,6 @@ from dispatch.transports.celery._redis import connect
 from dispatch.transports.celery.ledger import Claim, Dropped, Ledger, Renewer, Verdict, next_attempt
 from dispatch.transports.celery.worker._burial import worn_out
 from dispatch.transports.celery.worker._delivery import Delivery, delivery_of, entry_of, trace_id
-from dispatch.transports.celery.worker._expiry import expires_within
 
 _PATIENCE = 60.0
 _PAUSE = 0.5
@@ -60,9 +59,9 @@ class Claims:
     def begin(self, task: Any, request: Any) -> None:
         """Claim the call of this request, and renew the claim from now on.
 
-        Raises Celery's `Ignore` when it is not to be run: it has ended, somebody else runs it, it has expired, or the
-        ledger cannot be asked for so long that the sweep had better bring the call again. Raises `DeadLettered`, its
-        outcome, when it was claimed too often, and is a dead letter now.
+        Raises Celery's `Ignore` when it is not to be run: it has ended, somebody else runs it, or the ledger cannot
+        be asked for so long that the sweep had better bring the call again. Raises `DeadLettered`, its outcome, when it
+        was claimed too often, and is a dead letter now.
         """
         delivery = delivery_of(request)
         if delivery is None:
@@ -74,10 +73,6 @@ class Claims:
                 raise worn_out(task.name, request.id)
             logger.info("Task %s[%s] is not run: %s", task.name, request.id, _WHY[verdict.why])
             raise Ignore(_WHY[verdict.why])
-        if expires_within(task.app, request, 0):
-            # Celery has looked before; the ledger was silent since. Brought once more, Celery will settle it.
-            self._tell(lambda: self.ledger.lapse(verdict))
-            raise Ignore("it expired while the ledger was asked")
         self._held[delivery.owner] = _Held(verdict, trace_id(request.headers or {}))
         self._renewer.hold(verdict)
 
@@ -148,7 +143,7 @@ class Claims:
         self._tell(lambda: self.ledger.discard(request.id, request.retries + 1, reason))
 
     def _tell(self, say: Callable[[], object]) -> None:
-        """Where an error would end more than one call, or would not be about this one."""
+        """From the worker's main process, where an error would end more than one call."""
         try:
             say()
         except Exception as error:  # noqa: BLE001 - see above; at worst the call is run once more

@@ -1,6 +1,6 @@
 """Calls whose time has run out, by the date in their message.
 
-Celery looks at it before it gives a call to its pool. In a pool of threads or greenlets it may wait there for others.
+Celery looks at it before it gives a call to its pool. There it may wait for others, and for a ledger that is silent.
 """
 
 from __future__ import annotations
