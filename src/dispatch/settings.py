@@ -54,7 +54,23 @@ class Settings(BaseSettings):
     )
     telemetry: Literal["auto", "off"] = Field(
         default="auto",
-        description="`off`: no spans, whatever the application has set up.",
+        description="`off`: no spans and no metrics, whatever the application has set up.",
+    )
+    trace_detail: Literal["off", "compact", "full", "debug"] = Field(
+        default="full",
+        description="How much a call leaves: `compact` one span where it can, `full` one for the hand-over and one for "
+        "the run, `debug` also one for each step of the hand-over.",
+    )
+    trace_relation: Literal["child", "link", "auto"] = Field(
+        default="child",
+        description="How the span of a run belongs to its caller's: below it, or in a trace of its own that is linked "
+        "to it. `auto`: linked where it runs much later, or again.",
+    )
+    recorder: int = Field(
+        default=4096,
+        ge=0,
+        le=1_000_000,
+        description="How many finished calls the recorder remembers; 0: none.",
     )
     trace_dir: Path = Field(
         default=Path("traces"),

@@ -15,16 +15,17 @@ from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._names import SCHEMA_URL, SCOPE
 
 _SECOND = 1_000_000_000
+_SILENT = Settings.model_construct(telemetry="off")
 
 
 class Listener:
     """The answer, kept for a second: an application may set its provider up after its first call."""
 
-    __slots__ = ("_due", "_muted", "_trusts_parent", "tracer")
+    __slots__ = ("_due", "_settings", "_trusts_parent", "tracer")
 
     def __init__(self) -> None:
         self._due = 0
-        self._muted: bool | None = None
+        self._settings: Settings | None = None
         self._trusts_parent = False
         self.tracer: Tracer | None = None
         """`None`: nobody listens. Ask `current()` rather than reading this, unless you just did."""
@@ -45,17 +46,22 @@ class Listener:
 
     def follow(self, settings: Settings | None) -> None:
         """Take the word of `settings`; `None`: of the environment, when it matters."""
-        self._muted = None if settings is None else settings.telemetry == "off"
+        self._settings = settings
         self.look()
 
     @property
-    def muted(self) -> bool:
-        """`DISPATCH_TELEMETRY=off`. Read once; settings that cannot be read count as off, and are noted."""
-        if self._muted is None:
-            self._muted = True
+    def settings(self) -> Settings:
+        """What was given to `follow`, else the environment's, read once; where they cannot be read, all is off."""
+        if self._settings is None:
+            self._settings = _SILENT
             with harmless:
-                self._muted = Settings().telemetry == "off"
-        return self._muted
+                self._settings = Settings()
+        return self._settings
+
+    @property
+    def muted(self) -> bool:
+        """`DISPATCH_TELEMETRY=off`."""
+        return self.settings.telemetry == "off"
 
     def drops(self, parent: SpanContext) -> bool:
         """Whether a child of `parent` is certainly unsampled, so that asking would be work for nothing."""
@@ -63,7 +69,9 @@ class Listener:
 
     def _find(self) -> Tracer | None:
         provider = trace.get_tracer_provider()
-        if isinstance(provider, ProxyTracerProvider | NoOpTracerProvider) or self.muted:
+        if isinstance(provider, ProxyTracerProvider | NoOpTracerProvider):
+            return None
+        if self.muted or self.settings.trace_detail == "off":
             return None
         tracer = provider.get_tracer(SCOPE, _version(), SCHEMA_URL)
         # What the SDK gives under OTEL_SDK_DISABLED.
