@@ -28,7 +28,8 @@ import msgspec
 from dispatch._decision import Decision
 from dispatch._ids import IdSpace, here
 from dispatch._log import logger
-from dispatch._outcome import Outcome
+from dispatch._outcome import Failure, Outcome
+from dispatch._recorder import Finished, recorder
 from dispatch._registry import TaskSpec
 from dispatch._retry import Retry
 from dispatch._turn import Turn
@@ -87,6 +88,8 @@ class Call(msgspec.Struct, eq=False, weakref=True):
     """The `dispatch` span, where it had to be real before the hand-over; opaque to everybody but telemetry."""
     complaint: Any = None
     """On a failed call: what complains when nobody ever reads the failure (`_unread`)."""
+    trace: Any = None
+    """The span of its last run where that was sampled; opaque as `span` is."""
     _waiters: tuple[Callable[[], object], ...] = ()
 
     @property
@@ -173,6 +176,8 @@ class Call(msgspec.Struct, eq=False, weakref=True):
         _turn.over()
         if late:
             return False
+        if self.source is None:  # else it was recorded when it was handed over
+            self.record(type(outcome.error) if type(outcome) is Failure else None)
         # What it carried may be large, and a kept handle must not keep it.
         self.args = ()
         self.kwargs = _NOTHING
@@ -185,6 +190,32 @@ class Call(msgspec.Struct, eq=False, weakref=True):
                 except BaseException:  # noqa: BLE001 - one who fails must not keep the others asleep
                     logger("call").exception("whoever waited for a call failed when woken", call=self.id)
         return True
+
+    def record(self, error: type[BaseException] | None) -> None:
+        """Leave to the recorder what is known by now: it has ended, or has left for another process."""
+        if recorder.note is not None:
+            told_id = None if self.options is None else self.options.task_id
+            recorder.note(
+                Finished(
+                    self.spec,
+                    self.decision,
+                    self.space,
+                    self.number,
+                    told_id,
+                    self.payload,
+                    self.entered,
+                    self.decided,
+                    self.serialized,
+                    self.sent,
+                    self.taken,
+                    self.started,
+                    self.ended,
+                    self.due,
+                    self.attempt,
+                    error,
+                    self.trace,
+                )
+            )
 
     def tell(self, wake: Callable[[], object]) -> bool:
         """Call `wake` once, when the call is settled, from the thread that settles it. False: it is settled already."""

@@ -73,13 +73,12 @@ def configure(
     notice_fork()
     if handle_signals is not None:
         sigterm.refuse_elsewhere()
-    if settings is not None:
-        telemetry.follow(settings)
     with _default.lock:
         before = _default.dispatcher
         if celery is None and settings is None and before is not None:
             celery = before.celery.known  # an app from `celery_app()` outlives a change of policy
         _default.dispatcher = Dispatcher(policy=policy, celery=celery, settings=settings)
+        telemetry.follow(_default.dispatcher.settings)
     if before is not None:
         before.shutdown()
     if handle_signals is not None:
@@ -167,6 +166,7 @@ def _make() -> Dispatcher:
     with _default.lock:
         if _default.dispatcher is None:
             _default.dispatcher = Dispatcher()
+            telemetry.follow(_default.dispatcher.settings)
             if not _default.looks:
                 _default.dispatcher.begin()
         return _default.dispatcher

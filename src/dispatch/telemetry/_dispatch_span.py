@@ -71,9 +71,13 @@ def begin(call: Call, tracer: Tracer, anchor: Anchor, attributes: Attributes, co
 def dispatched(call: Call, error: BaseException | None = None) -> None:
     """End the call's `dispatch` span; with an `error` there is one even where none was open. Twice is once.
 
+    What leaves this process, and what nobody took, is recorded now: nothing more will be heard of it here for sure.
+
     For the dispatcher, after the slow path and on the caller's thread. Never raises.
     """
     with harmless:
+        if error is not None or call.source is not None:
+            call.record(None if error is None else type(error))
         opened: DispatchSpan | None = call.span
         if opened is None:
             tracer = listener.current()

@@ -10,6 +10,7 @@ from opentelemetry import trace
 from opentelemetry.trace import NoOpTracer, NoOpTracerProvider, ProxyTracerProvider, SpanContext, Tracer
 
 from dispatch._clock import ticks
+from dispatch._recorder import recorder
 from dispatch.settings import Settings
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._names import SCHEMA_URL, SCOPE
@@ -88,8 +89,9 @@ def recording(now: int) -> bool:
 
 
 def follow(settings: Settings) -> None:
-    """Let the `telemetry` setting of `settings` hold in this process, instead of the environment's."""
+    """Let what `settings` say of telemetry hold in this process, instead of the environment's."""
     listener.follow(settings)
+    recorder.keep(settings.recorder)
 
 
 def flush(timeout: float = 2.0) -> None:
