@@ -75,8 +75,15 @@ class Listener:
         if self.muted or self.settings.trace_detail == "off":
             return None
         tracer = provider.get_tracer(SCOPE, _version(), SCHEMA_URL)
-        # What the SDK gives under OTEL_SDK_DISABLED.
-        return None if isinstance(tracer, NoOpTracer) else tracer
+        if isinstance(tracer, NoOpTracer):  # what the SDK gives under OTEL_SDK_DISABLED
+            return None
+        if type(tracer).__module__ == "opentelemetry.sdk.trace":
+            # Not on top: without an application that traces, the SDK is not imported.
+            with suppress(Exception):  # one whose insides have changed: its own spans are as good, and dearer
+                from dispatch.telemetry._light_tracer import lightened  # noqa: PLC0415 - see above
+
+                return lightened(tracer)
+        return tracer
 
 
 listener = Listener()
