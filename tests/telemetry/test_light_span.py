@@ -280,7 +280,7 @@ class OwnBatch(BatchSpanProcessor):
         {"span_limits": SpanLimits(max_span_attribute_length=10)},
         {"active_span_processor": ConcurrentMultiSpanProcessor()},
     ],
-    ids=str,
+    ids=["sampler", "delegate", "records all", "few attributes", "short values", "concurrent"],
 )
 def test_with_strange_parts_the_span_is_the_sdk_s_own(strange):
     """Nobody knows what they do."""

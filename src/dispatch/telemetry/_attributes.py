@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from opentelemetry.util.types import AttributeValue
 
 from dispatch._call import Call
 from dispatch._decision import Decision
+from dispatch._registry import TaskSpec
 from dispatch.errors import PassedOver
 from dispatch.policy import AtLeast
 from dispatch.telemetry import _names as n
@@ -17,15 +18,60 @@ Attributes: TypeAlias = dict[str, AttributeValue]
 
 def of_call(call: Call) -> Attributes:
     """What is true wherever the call goes."""
-    spec = call.spec
-    attributes: Attributes = {n.TASK: spec.name, n.CALL: call.id}
+    return {**_of_task(call.spec, call.decision), n.CALL: call.id, **_of_payload(call)}
+
+
+def of_hand_over(call: Call, sent: int) -> Attributes:
+    """All that is to say of a call that one destination has, since the moment `sent`."""
+    return {**_standing(call).hand_over, n.CALL: call.id, **_of_payload(call), **of_overhead(call, sent)}
+
+
+def of_run(call: Call, wait: int, process: int | None) -> Attributes:
+    """What there is to say of an attempt that begins now, `wait` nanoseconds after it could have."""
+    attributes: Attributes = {**_standing(call).run, n.CALL: call.id, n.WAIT: max(0, wait) / 1e3}
+    if call.attempt > 1:
+        attributes[n.ATTEMPT] = call.attempt
+    if process is not None:
+        attributes[n.PROCESS] = process
+    return attributes
+
+
+class _Standing(NamedTuple):
+    """What all calls have in common that are of one task and got one decision."""
+
+    hand_over: Attributes
+    run: Attributes
+    about: tuple[TaskSpec, Decision]
+    """Held, so that nothing else gets their identity meanwhile."""
+
+
+_MOST = 512
+_known: dict[tuple[int, int], _Standing] = {}
+
+
+def _standing(call: Call) -> _Standing:
+    spec, decision = call.spec, call.decision
+    key = id(spec), id(decision)  # by identity: to compare two decisions costs more than all of this saves
+    known = _known.get(key)
+    if known is None:
+        of_where = of_decision(decision)
+        run = {n.TASK: spec.name, **{each: of_where[each] for each in (n.DESTINATION, n.TRANSPORT, n.RULE, n.REASON)}}
+        known = _Standing({**_of_task(spec, decision), **of_where}, run, (spec, decision))
+        # A decision with facts of its moment is the decision of one call.
+        if decision.predicted_start_ns is None and not decision.passed_over:
+            if len(_known) >= _MOST:
+                _known.clear()
+            _known[key] = known
+    return known
+
+
+def _of_task(spec: TaskSpec, decision: Decision | None) -> Attributes:
+    attributes: Attributes = {n.TASK: spec.name}
     if spec.kind != "io":
         attributes[n.KIND] = spec.kind
     if spec.tags:
-        attributes[n.TAGS] = sorted(spec.tags)
-    payload: object = call.payload
+        attributes[n.TAGS] = tuple(sorted(spec.tags))
     # A call that nobody could take may be refused before there is a decision.
-    decision: Decision | None = call.decision
     if decision is not None:
         attributes[n.POLICY_VERSION] = decision.policy_version
         attributes[n.DURABILITY] = decision.durability
@@ -33,13 +79,16 @@ def of_call(call: Call) -> Attributes:
             attributes[n.LATENCY_BUDGET] = decision.latency_budget_ns / 1e3
         if decision.reason == "pinned":
             attributes[n.PIN] = spec.requirements.pin
-        if payload is None:
-            payload = decision.payload_bytes
-    if isinstance(payload, int):
-        attributes[n.PAYLOAD] = int(payload)
-        if type(payload) is AtLeast:
-            attributes[n.AT_LEAST] = True
     return attributes
+
+
+def _of_payload(call: Call) -> Attributes:
+    payload: object = call.payload
+    if payload is None and call.decision is not None:
+        payload = call.decision.payload_bytes
+    if not isinstance(payload, int):
+        return {}
+    return {n.PAYLOAD: int(payload), n.AT_LEAST: True} if type(payload) is AtLeast else {n.PAYLOAD: payload}
 
 
 def of_decision(decision: Decision) -> Attributes:
@@ -61,9 +110,9 @@ def of_decision(decision: Decision) -> Attributes:
 
 def of_passed_over(candidates: tuple[PassedOver, ...]) -> Attributes:
     """Who did not get the call, why, and the fact behind it: what it was like just then."""
-    attributes: Attributes = {n.PASSED_OVER: [f"{each.destination}:{each.why}" for each in candidates]}
+    attributes: Attributes = {n.PASSED_OVER: tuple(f"{each.destination}:{each.why}" for each in candidates)}
     if any(each.detail for each in candidates):
-        attributes[n.DETAILS] = [each.detail for each in candidates]
+        attributes[n.DETAILS] = tuple(each.detail for each in candidates)
     return attributes
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Self
 
-from opentelemetry.context import Context
-from opentelemetry.trace import Span, Tracer, get_current_span
+from opentelemetry.trace import Span, SpanKind, Tracer, get_current_span, set_span_in_context
 
 from dispatch._call import Call
 from dispatch._clock import ticks
 from dispatch.errors import DispatchError, NotAccepted, NotConfigured
+from dispatch.telemetry import _names as n
 from dispatch.telemetry._anchor import Anchor
 from dispatch.telemetry._attributes import Attributes, of_call, of_decision, of_overhead, of_passed_over
 from dispatch.telemetry._failures import harmless
@@ -22,11 +22,19 @@ class DispatchSpan:
 
     __slots__ = ("anchor", "is_ended", "recorded", "span")
 
-    def __init__(self, call: Call, tracer: Tracer, context: Context | None = None) -> None:
+    def __init__(
+        self,
+        call: Call,
+        tracer: Tracer,
+        *,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Attributes | None = None,
+    ) -> None:
+        """`attributes`: what there is to say beside the call."""
         self.anchor = Anchor()
         self.is_ended = False
         # Where it goes is not settled yet, and an attribute cannot be taken back.
-        self.span = begin(call, tracer, self.anchor, of_call(call), context)
+        self.span = begin(call, tracer, self.anchor, {**of_call(call), **(attributes or {})}, kind)
         self.recorded = self.span.is_recording()
         """Kept: an ended span no longer says so."""
 
@@ -46,6 +54,8 @@ class DispatchSpan:
         with harmless:
             if self.span.is_recording():
                 _conclude(self.span, call, moment, error)
+                if error is None and listener.detail == "debug" and (tracer := listener.current()) is not None:
+                    steps_of(call, tracer, self.anchor, self.span, moment)
         with harmless:
             self.span.end(end_time=self.anchor.at(moment))
 
@@ -61,11 +71,24 @@ class Remote:
         self.recorded = span.get_span_context().trace_flags.sampled
 
 
-def begin(call: Call, tracer: Tracer, anchor: Anchor, attributes: Attributes, context: Context | None = None) -> Span:
+def begin(
+    call: Call, tracer: Tracer, anchor: Anchor, attributes: Attributes, kind: SpanKind = SpanKind.INTERNAL
+) -> Span:
     """A span that starts when the call entered; its parent is the span that is current for the caller."""
     return tracer.start_span(
-        f"dispatch {call.spec.name}", context, attributes=attributes, start_time=anchor.at(call.entered)
+        f"dispatch {call.spec.name}", kind=kind, attributes=attributes, start_time=anchor.at(call.entered)
     )
+
+
+def steps_of(call: Call, tracer: Tracer, anchor: Anchor, span: Span, sent: int) -> None:
+    """Below `span`, a span for each step of a hand-over that is done since `sent`."""
+    context = set_span_in_context(span)
+    since = call.entered
+    for name, until in (("decide", call.decided), ("serialize", call.serialized), ("enqueue", sent)):
+        if until:  # a step that was not taken has no moment
+            step = tracer.start_span(name, context, attributes={n.CALL: call.id}, start_time=anchor.at(since))
+            since = max(since, until)
+            step.end(end_time=anchor.at(since))
 
 
 def dispatched(call: Call, error: BaseException | None = None) -> None:

@@ -1,7 +1,8 @@
 """The span around a task's body, and for local calls the `dispatch` span before it, built by the worker.
 
 A local caller only takes time stamps. The worker builds both spans afterwards, inside the caller's context and
-through the public API with explicit times, so that the application's sampler, limits and processors hold.
+through the public API with explicit times, so that the application's sampler, limits and processors hold. Where the
+detail is compact, they are one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from dispatch._clock import ticks
 from dispatch._outcome import Failure, Outcome
 from dispatch.telemetry import _names as n
 from dispatch.telemetry._anchor import Anchor
-from dispatch.telemetry._attributes import Attributes, of_call, of_decision, of_overhead
-from dispatch.telemetry._dispatch_span import DispatchSpan, Remote, begin
+from dispatch.telemetry._attributes import of_hand_over, of_run
+from dispatch.telemetry._dispatch_span import DispatchSpan, Remote, begin, steps_of
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._fault import fail_with
 from dispatch.telemetry._listener import listener
@@ -85,42 +86,32 @@ def _executing(call: Call, tracer: Tracer, process: int | None) -> Execution | N
     taken = call.taken or ticks()
     # The caller stamps `sent` after the hand-over; a quick worker is here before it does.
     sent = call.sent or taken
-    decision = of_decision(call.decision)
-    if opened is None:
-        parent = begin(call, tracer, anchor, {**of_call(call), **decision, **of_overhead(call, sent)})
-        # Asked before the end: an ended span no longer records.
-        sampled = parent.is_recording()
-        parent.end(end_time=anchor.at(sent))
-        if call.retry is not None:
-            call.span = DispatchSpan.after(parent, anchor, recorded=sampled)  # for the attempts to come
+    attributes = of_run(call, taken - max(sent, call.due), process)
+    context: Context | None = None
+    if opened is None and listener.detail == "compact":
+        attributes = {**of_hand_over(call, sent), **attributes}
     else:
-        parent, sampled = opened.span, opened.recorded
-    context = set_span_in_context(parent)
+        opened = opened or _handed_over(call, tracer, anchor, sent)
+        context = set_span_in_context(opened.span)
+        if not opened.recorded:
+            # The body gets a valid context all the same, and what it starts in there is unsampled too.
+            return Execution(INVALID_SPAN, context, anchor, call.started or ticks())
     started = call.started or ticks()
-    if not sampled:
-        # The body gets a valid context all the same, and what it starts in there is unsampled too.
-        return Execution(INVALID_SPAN, context, anchor, started)
-    span = tracer.start_span(
-        f"execute {call.spec.name}",
-        context,
-        attributes=_of_execution(call, decision, taken - max(sent, call.due), process),
-        start_time=anchor.at(started),
-    )
+    span = tracer.start_span(f"execute {call.spec.name}", context, attributes=attributes, start_time=anchor.at(started))
+    recorded = span.is_recording()
+    if recorded:
+        call.trace = span.get_span_context()
+    if call.retry is not None:
+        call.span = opened or DispatchSpan.after(span, anchor, recorded=recorded)  # for the attempts to come
     return Execution(span, set_span_in_context(span, context), anchor, started, call)
 
 
-def _of_execution(call: Call, decision: Attributes, wait: int, process: int | None) -> Attributes:
-    attributes: Attributes = {
-        n.TASK: call.spec.name,
-        n.CALL: call.id,
-        n.DESTINATION: decision[n.DESTINATION],
-        n.TRANSPORT: decision[n.TRANSPORT],
-        n.RULE: decision[n.RULE],
-        n.REASON: decision[n.REASON],
-        n.WAIT: max(0, wait) / 1e3,
-    }
-    if call.attempt > 1:
-        attributes[n.ATTEMPT] = call.attempt
-    if process is not None:
-        attributes[n.PROCESS] = process
-    return attributes
+def _handed_over(call: Call, tracer: Tracer, anchor: Anchor, sent: int) -> DispatchSpan:
+    """The `dispatch` span, made afterwards."""
+    span = begin(call, tracer, anchor, of_hand_over(call, sent))
+    # Asked before the end: an ended span no longer records.
+    recorded = span.is_recording()
+    if recorded and listener.detail == "debug":
+        steps_of(call, tracer, anchor, span, sent)
+    span.end(end_time=anchor.at(sent))
+    return DispatchSpan.after(span, anchor, recorded=recorded)

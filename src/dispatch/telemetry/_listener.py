@@ -60,6 +60,11 @@ class Listener:
         return self._settings
 
     @property
+    def detail(self) -> str:
+        """`DISPATCH_TRACE_DETAIL`."""
+        return self.settings.trace_detail
+
+    @property
     def muted(self) -> bool:
         """`DISPATCH_TELEMETRY=off`."""
         return self.settings.telemetry == "off"

@@ -76,10 +76,13 @@ def _publishing(call: Call, tracer: Tracer, headers: dict[str, str], queue: str,
         if listener.drops(get_current_span().get_span_context()):
             propagate.inject(headers)
             return Publication(headers)
-        opened = call.span = DispatchSpan(call, tracer)
+        if listener.detail == "compact":
+            call.span = opened = DispatchSpan(call, tracer, kind=SpanKind.PRODUCER, attributes=attributes)
+        else:
+            call.span = opened = DispatchSpan(call, tracer)
     context: Context = set_span_in_context(opened.span)
     span: Span | None = None
-    if opened.recorded:
+    if opened.recorded and listener.detail != "compact":
         span = tracer.start_span(
             f"publish {queue}",
             context,
