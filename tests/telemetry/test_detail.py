@@ -11,7 +11,7 @@ from dispatch._outcome import Failure
 from dispatch._retry import Retry
 from dispatch.errors import PassedOver
 from dispatch.telemetry._listener import listener
-from telemetry.handmade import QUEUE, Spans, a_call, provider_in_place, receive, run, send
+from telemetry.handmade import QUEUE, Spans, a_call, decision, provider_in_place, receive, run, send
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_off_leaves_no_span(spans, detail):
 
 
 def test_compact_leaves_one_span_of_a_local_call(spans, detail):
-    """It covers the body, and says what two would have said."""
+    """It covers the body, and says what two would have said, but for what goes without saying and the parts of sums."""
     detail("full")
     run(a_call(payload=7, **moments()))
     full = {**spans["dispatch"].attributes, **spans["execute"].attributes}
@@ -55,8 +55,18 @@ def test_compact_leaves_one_span_of_a_local_call(spans, detail):
 
     assert ["request", "execute shop.resize"] == spans.names
     assert request.get_span_context().span_id == spans["execute"].parent.span_id
-    assert full.keys() == spans["execute"].attributes.keys()
+    unsaid = {"dispatch.reason", "dispatch.durability"}
+    parts = {"dispatch.decide_us", "dispatch.serialize_us", "dispatch.enqueue_us"}
+    assert full.keys() == spans["execute"].attributes.keys() | unsaid | parts
     assert 4.0 == spans["execute"].attributes["dispatch.overhead_us"]
+
+
+def test_compact_says_what_does_not_go_without_saying(spans, detail):
+    """A pinned call, for one."""
+    detail("compact")
+    run(a_call(made=decision(reason="pinned")))
+
+    assert "pinned" == spans["execute"].attributes["dispatch.reason"]
 
 
 def test_compact_leaves_two_spans_of_a_call_through_a_broker(spans, detail):
@@ -146,18 +156,12 @@ def test_an_unsampled_call_leaves_nothing_at_any_detail(detail, word, sampler):
 
 def test_decisions_that_differ_are_told_apart(spans):
     """What many calls have in common is kept; what a moment decided is not."""
-    full = a_call().decision.__class__
     late = {"passed_over": (PassedOver("queue", "full", "9 calls are waiting"),)}
     plain = a_call()
-    for call in (plain, a_call(made=plain.decision), a_call(made=full(**_words(plain.decision), **late))):
+    for call in (plain, a_call(made=plain.decision), a_call(made=decision(**late))):
         run(call)
     told = [span.attributes.get("dispatch.passed_over") for span in spans.finished if span.name.startswith("dispatch")]
     assert [None, None, ("queue:full",)] == told
-
-
-def _words(decision):
-    names = ("destination", "transport", "rule", "reason", "policy_version", "durability")
-    return {name: getattr(decision, name) for name in names}
 
 
 def _with_retry(spec):

@@ -80,7 +80,7 @@ class Pair:
         made = TracerProvider(shutdown_on_exit=False, id_generator=Counted(random=random), **provider)
         made.add_span_processor(SimpleSpanProcessor(exporter))
         tracer = made.get_tracer("dispatch", "1", "https://example.org/schema", {"scope": True})
-        return (lightened(tracer) if light else tracer), exporter
+        return (light and lightened(tracer)) or tracer, exporter
 
 
 def told(span: ReadableSpan) -> dict[str, Any]:

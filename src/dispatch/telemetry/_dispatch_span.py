@@ -114,7 +114,9 @@ def dispatched(call: Call, error: BaseException | None = None) -> None:
 
 def _conclude(span: Span, call: Call, moment: int, error: BaseException | None) -> None:
     if error is None:
-        span.set_attributes({**of_decision(call.decision), **of_overhead(call, moment)})
+        span.set_attributes(
+            {**of_decision(call.decision), **of_overhead(call.entered, call.decided, call.serialized, moment)}
+        )
         return
     if isinstance(error, NotAccepted):
         span.set_attributes(of_passed_over(error.passed_over))

@@ -1,8 +1,7 @@
 """The span around a task's body, and for local calls the `dispatch` span before it, built by the worker.
 
-A local caller only takes time stamps. The worker builds both spans afterwards, inside the caller's context and
-through the public API with explicit times, so that the application's sampler, limits and processors hold. Where the
-detail is compact, they are one.
+A local caller only takes time stamps. The worker builds both spans afterwards, inside the caller's context and with
+explicit times, so that the application's sampler, limits and processors hold. At the detail `compact` they are one.
 """
 
 from __future__ import annotations
@@ -10,30 +9,41 @@ from __future__ import annotations
 from contextvars import Token
 
 from opentelemetry.context import Context, attach, detach
-from opentelemetry.trace import INVALID_SPAN, Span, Tracer, get_current_span, set_span_in_context
+from opentelemetry.trace import Span, SpanContext, Tracer, get_current_span, set_span_in_context
 
 from dispatch._call import Call
 from dispatch._clock import ticks
 from dispatch._outcome import Failure, Outcome
 from dispatch.telemetry import _names as n
+from dispatch.telemetry._account import Account, of_both, of_hand_over, of_run
 from dispatch.telemetry._anchor import Anchor
-from dispatch.telemetry._attributes import of_hand_over, of_run
-from dispatch.telemetry._dispatch_span import DispatchSpan, Remote, begin, steps_of
+from dispatch.telemetry._dispatch_span import DispatchSpan, Remote, steps_of
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._fault import fail_with
 from dispatch.telemetry._listener import listener
+from dispatch.telemetry._start import start_span
 
 
 class Execution:
     """A span that is current, here and now, until `end`. Whoever made it ends it, in the same context."""
 
-    __slots__ = ("_anchor", "_call", "_open", "_span", "_started", "_token")
+    __slots__ = ("_account", "_anchor", "_call", "_open", "_span", "_started", "_token")
 
-    def __init__(self, span: Span, context: Context, anchor: Anchor, started: int, call: Call | None = None) -> None:
+    def __init__(
+        self,
+        span: Span,
+        context: Context,
+        anchor: Anchor,
+        started: int,
+        *,
+        call: Call | None = None,
+        account: Account | None = None,
+    ) -> None:
         self._span = span
         self._anchor = anchor
         self._started = started
         self._call = call
+        self._account = account
         self._open = True
         self._token: Token[Context] | None = attach(context)
 
@@ -43,7 +53,8 @@ class Execution:
         if token is None:
             return
         detach(token)
-        self.break_off(outcome)
+        if self._open:
+            self.break_off(outcome)
 
     def break_off(self, outcome: Outcome) -> None:
         """End the span, while the body goes on in its own thread, where `end` is still to come. Never raises."""
@@ -52,14 +63,34 @@ class Execution:
         self._open = False
         call, span = self._call, self._span
         ended = ticks() if call is None else call.ended or ticks()
-        with harmless:
+        # What `with harmless:` does, which would cost what a tenth of a light span does.
+        try:
             if span.is_recording():
-                if call is not None and call.taken:
-                    span.set_attribute(n.START, max(0, (call.started or self._started) - call.taken) / 1e3)
-                if isinstance(outcome, Failure):
+                if call is not None and self._account is not None:
+                    self._say_start(self._account, (call.started or self._started) - call.taken)
+                if type(outcome) is Failure:
                     fail_with(span, outcome.error, self._anchor.at(ended))
-        with harmless:
+        except Exception as error:  # noqa: BLE001 - see above
+            harmless.note(error)
+        try:
             span.end(end_time=self._anchor.at(max(ended, self._started)))
+        except Exception as error:  # noqa: BLE001 - see above
+            harmless.note(error)
+
+    def _say_start(self, account: Account, start: int) -> None:
+        account.start = max(0, start)
+        if account.is_told:
+            self._span.set_attribute(n.START, account.start / 1e3)
+
+
+class Unsampled(Execution):
+    """Keeps a valid context for the body, so that what it starts in there is unsampled too."""
+
+    __slots__ = ()
+
+    def __init__(self, context: Context) -> None:
+        self._open = False
+        self._token = attach(context)
 
 
 def executing(call: Call, *, process: int | None = None) -> Execution | None:
@@ -73,45 +104,52 @@ def executing(call: Call, *, process: int | None = None) -> Execution | None:
     tracer = listener.current()
     if tracer is None:
         return None
-    with harmless:
+    try:
         return _executing(call, tracer, process)
-    return None
+    except Exception as error:  # noqa: BLE001 - as `with harmless:`, see above
+        harmless.note(error)
+        return None
 
 
 def _executing(call: Call, tracer: Tracer, process: int | None) -> Execution | None:
     opened: DispatchSpan | Remote | None = call.span
-    if opened is None and listener.drops(get_current_span().get_span_context()):
-        return None
-    anchor = Anchor() if opened is None else opened.anchor
-    taken = call.taken or ticks()
-    # The caller stamps `sent` after the hand-over; a quick worker is here before it does.
-    sent = call.sent or taken
-    attributes = of_run(call, taken - max(sent, call.due), process)
     context: Context | None = None
-    if opened is None and listener.detail == "compact":
-        attributes = {**of_hand_over(call, sent), **attributes}
+    account: Account | None
+    if opened is None:
+        anchor, parent = listener.anchor, get_current_span().get_span_context()
+        if listener.drops(parent):
+            return None
+        if listener.detail != "compact":
+            opened = _handed_over(call, tracer, parent, anchor)
     else:
-        opened = opened or _handed_over(call, tracer, anchor, sent)
+        anchor = opened.anchor
+    started = call.started or ticks()
+    name, date = f"execute {call.spec.name}", anchor.at(started)
+    if opened is None:
+        span, account = start_span(tracer, name, parent, context, date=date, account=lambda: of_both(call, process))
+    else:
         context = set_span_in_context(opened.span)
         if not opened.recorded:
-            # The body gets a valid context all the same, and what it starts in there is unsampled too.
-            return Execution(INVALID_SPAN, context, anchor, call.started or ticks())
-    started = call.started or ticks()
-    span = tracer.start_span(f"execute {call.spec.name}", context, attributes=attributes, start_time=anchor.at(started))
-    recorded = span.is_recording()
-    if recorded:
+            return Unsampled(context)
+        parent = opened.span.get_span_context()
+        span, account = start_span(tracer, name, parent, context, date=date, account=lambda: of_run(call, process))
+    if account is not None:
         call.trace = span.get_span_context()
     if call.retry is not None:
-        call.span = opened or DispatchSpan.after(span, anchor, recorded=recorded)  # for the attempts to come
-    return Execution(span, set_span_in_context(span, context), anchor, started, call)
+        # For the attempts to come.
+        call.span = opened or DispatchSpan.after(span, anchor, recorded=account is not None)
+    context = set_span_in_context(span, context)
+    return (
+        Unsampled(context) if account is None else Execution(span, context, anchor, started, call=call, account=account)
+    )
 
 
-def _handed_over(call: Call, tracer: Tracer, anchor: Anchor, sent: int) -> DispatchSpan:
+def _handed_over(call: Call, tracer: Tracer, parent: SpanContext, anchor: Anchor) -> DispatchSpan:
     """The `dispatch` span, made afterwards."""
-    span = begin(call, tracer, anchor, of_hand_over(call, sent))
-    # Asked before the end: an ended span no longer records.
-    recorded = span.is_recording()
-    if recorded and listener.detail == "debug":
+    name, date = f"dispatch {call.spec.name}", anchor.at(call.entered)
+    span, account = start_span(tracer, name, parent, None, date=date, account=lambda: of_hand_over(call))
+    sent = call.sent or call.taken or ticks()
+    if account is not None and listener.detail == "debug":
         steps_of(call, tracer, anchor, span, sent)
     span.end(end_time=anchor.at(sent))
-    return DispatchSpan.after(span, anchor, recorded=recorded)
+    return DispatchSpan.after(span, anchor, recorded=account is not None)

@@ -6,7 +6,7 @@ nothing, or can be told beforehand. With anything else in place, and for spans w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from sys import maxsize
 from typing import Any
 
@@ -47,13 +47,14 @@ class LightTracer(Tracer):
         self.tracer = tracer
         self.processor: SpanProcessor = tracer.span_processor
         self.sampler = tracer.sampler
+        self.scope = tracer._instrumentation_scope  # noqa: SLF001 - it is told nowhere else
         self.limits = limits_of(tracer)
         self.most_attributes = self.limits.max_span_attributes or maxsize
         self._processors = _processors_of(tracer)
         self._verdict = verdict
         ids = tracer.id_generator
         self._trace_id, self._span_id = ids.generate_trace_id, ids.generate_span_id
-        self._random = TraceFlags(TraceFlags.RANDOM_TRACE_ID if ids.is_trace_id_random() else 0)
+        self._random = TraceFlags.RANDOM_TRACE_ID if ids.is_trace_id_random() else 0
 
     @override
     def start_span(
@@ -61,40 +62,68 @@ class LightTracer(Tracer):
         name: str,
         context: Context | None = None,
         kind: SpanKind = SpanKind.INTERNAL,
-        attributes: Attributes = None,
+        attributes: Attributes | Callable[[], Attributes] = None,
         links: Sequence[Link] | None = None,
         start_time: int | None = None,
         record_exception: bool = True,
         set_status_on_exception: bool = True,
     ) -> Span:
-        """`attributes` become the span's own: a dictionary of plain values that nobody else will change."""
-        tracer = self.tracer
-        if links or self.sampler is not tracer.sampler or self._processors is not _processors_of(tracer):
-            return tracer.start_span(
-                name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
+        """As the API's, but `attributes` become the span's own: plain values, which nobody else will change.
+
+        Or a function that makes them, and is called when somebody reads them: on export, or never.
+        """
+        if links or not self.is_valid:
+            told = attributes() if callable(attributes) else attributes
+            return self.tracer.start_span(
+                name, context, kind, told, links, start_time, record_exception, set_status_on_exception
             )
-        parent: SpanContext | None = get_current_span(context).get_span_context()
-        if parent is None or not parent.is_valid:
-            parent, trace_id, state, flags = None, self._trace_id(), None, self._random
-        else:
-            trace_id, state, flags = parent.trace_id, parent.trace_state, parent.trace_flags
-        sampled = self._verdict(parent, trace_id)
-        made = SpanContext(
-            trace_id, self._span_id(), is_remote=False, trace_flags=_FLAGS[flags & _RANDOM | sampled], trace_state=state
-        )
-        if not sampled:
+        parent = get_current_span(context).get_span_context()
+        made = self.conceive(parent)
+        if not made.trace_flags.sampled:
             return NonRecordingSpan(made)
         start = wall() if start_time is None else start_time
-        return LightSpan(self, name, made, parent=parent, kind=kind, attributes=attributes, start=start)
+        return self.bear(made, parent, name, attributes=attributes, start=start, kind=kind)
+
+    # ---- the two halves of it, for those who know the parent, and that `is_valid`
+
+    def conceive(self, parent: SpanContext) -> SpanContext:
+        """The context of a new span below `parent`: whether it is sampled, before anything is made for it."""
+        if parent.is_valid:
+            trace_id, state, flags = parent.trace_id, parent.trace_state, parent.trace_flags & _RANDOM
+            flags |= self._verdict(parent, trace_id)
+        else:
+            trace_id, state = self._trace_id(), None
+            flags = self._random | self._verdict(None, trace_id)
+        return SpanContext(trace_id, self._span_id(), is_remote=False, trace_flags=_FLAGS[flags], trace_state=state)
+
+    def bear(
+        self,
+        made: SpanContext,
+        parent: SpanContext,
+        name: str,
+        *,
+        attributes: Attributes | Callable[[], Attributes],
+        start: int,
+        kind: SpanKind = SpanKind.INTERNAL,
+    ) -> LightSpan:
+        """The span that was conceived as `made`."""
+        above = parent if parent.is_valid else None
+        return LightSpan(self, name, made, parent=above, kind=kind, attributes=attributes, start=start)
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the tracer's parts are those that were known."""
+        tracer = self.tracer
+        return self.sampler is tracer.sampler and self._processors is _processors_of(tracer)
 
     def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
         return self.tracer.start_as_current_span(*args, **kwargs)
 
 
-def lightened(tracer: Tracer) -> Tracer:
-    """`tracer`, with light spans if all its parts are known. Raises anything where the SDK's insides have changed."""
+def lightened(tracer: Any) -> LightTracer | None:
+    """`tracer` with light spans, if all its parts are known. Raises anything where the SDK's insides have changed."""
     if type(tracer) is not SdkTracer or type(tracer.span_processor) is not SynchronousMultiSpanProcessor:
-        return tracer
+        return None
     verdict = verdict_of(tracer.sampler)
     limits = limits_of(tracer)
     most = limits.max_span_attributes
@@ -106,7 +135,7 @@ def lightened(tracer: Tracer) -> Tracer:
         and (most is None or most >= _ROOM)
     )
     if verdict is None or not known:
-        return tracer
+        return None
     light = LightTracer(tracer, verdict)
     LightSpan(light, "one, to see that it can be made", INVALID_SPAN_CONTEXT).update_name("and be changed")
     return light

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.trace import NoOpTracer, NoOpTracerProvider, ProxyTracerProvider, SpanContext, Tracer
@@ -12,8 +13,12 @@ from opentelemetry.trace import NoOpTracer, NoOpTracerProvider, ProxyTracerProvi
 from dispatch._clock import ticks
 from dispatch._recorder import recorder
 from dispatch.settings import Settings
+from dispatch.telemetry._anchor import Anchor
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._names import SCHEMA_URL, SCOPE
+
+if TYPE_CHECKING:
+    from dispatch.telemetry._light_tracer import LightTracer
 
 _SECOND = 1_000_000_000
 _SILENT = Settings.model_construct(telemetry="off")
@@ -22,12 +27,18 @@ _SILENT = Settings.model_construct(telemetry="off")
 class Listener:
     """The answer, kept for a second: an application may set its provider up after its first call."""
 
-    __slots__ = ("_due", "_settings", "_trusts_parent", "tracer")
+    __slots__ = ("_due", "_settings", "_trusts_parent", "anchor", "detail", "light", "tracer")
 
     def __init__(self) -> None:
         self._due = 0
         self._settings: Settings | None = None
         self._trusts_parent = False
+        self.anchor = Anchor()
+        """Not a second old where `current()` was just asked: the clocks cannot have drifted apart by a microsecond."""
+        self.detail = "full"
+        """`DISPATCH_TRACE_DETAIL`."""
+        self.light: LightTracer | None = None
+        """`tracer`, where it is one."""
         self.tracer: Tracer | None = None
         """`None`: nobody listens. Ask `current()` rather than reading this, unless you just did."""
 
@@ -38,12 +49,15 @@ class Listener:
 
     def look(self) -> None:
         """Ask again, now."""
-        self._due = ticks() + _SECOND
-        tracer = None
+        self.anchor = Anchor()
+        self._due = self.anchor.ticks + _SECOND
+        tracer = light = None
         with harmless:
             tracer = self._find()
+            light = _lightened(tracer)
         self._trusts_parent = tracer is not None and _parent_decides(getattr(tracer, "sampler", None))
-        self.tracer = tracer
+        self.light = light
+        self.tracer = light or tracer
 
     def follow(self, settings: Settings | None) -> None:
         """Take the word of `settings`; `None`: of the environment, when it matters."""
@@ -60,11 +74,6 @@ class Listener:
         return self._settings
 
     @property
-    def detail(self) -> str:
-        """`DISPATCH_TRACE_DETAIL`."""
-        return self.settings.trace_detail
-
-    @property
     def muted(self) -> bool:
         """`DISPATCH_TELEMETRY=off`."""
         return self.settings.telemetry == "off"
@@ -77,18 +86,23 @@ class Listener:
         provider = trace.get_tracer_provider()
         if isinstance(provider, ProxyTracerProvider | NoOpTracerProvider):
             return None
-        if self.muted or self.settings.trace_detail == "off":
+        self.detail = self.settings.trace_detail
+        if self.muted or self.detail == "off":
             return None
         tracer = provider.get_tracer(SCOPE, _version(), SCHEMA_URL)
         if isinstance(tracer, NoOpTracer):  # what the SDK gives under OTEL_SDK_DISABLED
             return None
-        if type(tracer).__module__ == "opentelemetry.sdk.trace":
-            # Not on top: without an application that traces, the SDK is not imported.
-            with suppress(Exception):  # one whose insides have changed: its own spans are as good, and dearer
-                from dispatch.telemetry._light_tracer import lightened  # noqa: PLC0415 - see above
-
-                return lightened(tracer)
         return tracer
+
+
+def _lightened(tracer: Tracer | None) -> LightTracer | None:
+    # Not imported on top: without an application that traces, the SDK is not imported either.
+    if type(tracer).__module__ == "opentelemetry.sdk.trace":
+        with suppress(Exception):  # an SDK whose insides have changed: its own spans are as good, and dearer
+            from dispatch.telemetry._light_tracer import lightened  # noqa: PLC0415 - see above
+
+            return lightened(tracer)
+    return None
 
 
 listener = Listener()
