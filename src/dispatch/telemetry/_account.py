@@ -42,7 +42,8 @@ class Account(msgspec.Struct, gc=False):
     is_told: bool = False
     """Whether it has been read, so that what comes now comes too late."""
 
-    def attributes(self) -> Attributes:
+    def __call__(self) -> Attributes:
+        """In words."""
         self.is_told = True
         attributes = self.standing.copy()
         attributes[n.CALL] = self.told_id or self.space.text(self.number)

@@ -30,7 +30,7 @@ def start_span(
         if not made.trace_flags.sampled:
             return NonRecordingSpan(made), None
         given = account()
-        return light.bear(made, parent, name, attributes=given.attributes, start=date), given
+        return light.bear(made, parent, name, attributes=given, start=date), given
     given = account()
-    span = tracer.start_span(name, context, attributes=given.attributes(), start_time=date)
+    span = tracer.start_span(name, context, attributes=given(), start_time=date)
     return span, given if span.is_recording() else None
