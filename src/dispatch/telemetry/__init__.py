@@ -20,6 +20,9 @@ from dispatch.telemetry._resumption import trace_id as trace_id
 from dispatch.telemetry._setup import setup as setup
 from dispatch.telemetry._waybill import due_in as due_in
 from dispatch.telemetry._waybill import sent_at as sent_at
+from dispatch.telemetry.calls import dump as dump
+from dispatch.telemetry.calls import dump_on as dump_on
+from dispatch.telemetry.calls import recorded as recorded
 
 __all__ = [
     "Execution",
@@ -28,12 +31,15 @@ __all__ = [
     "carrier",
     "dispatched",
     "due_in",
+    "dump",
+    "dump_on",
     "executing",
     "failures",
     "flush",
     "follow",
     "processing",
     "publishing",
+    "recorded",
     "recording",
     "resume",
     "sent_at",

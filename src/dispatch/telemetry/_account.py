@@ -16,6 +16,7 @@ from dispatch._ids import IdSpace
 from dispatch._registry import TaskSpec
 from dispatch.telemetry import _names as n
 from dispatch.telemetry._attributes import Attributes, of_decision, of_overhead, of_payload, of_task
+from dispatch.telemetry._overhead import Overhead
 
 Part: TypeAlias = Literal["hand_over", "run", "both"]
 
@@ -49,11 +50,8 @@ class Account(msgspec.Struct, gc=False):
         attributes[n.CALL] = self.told_id or self.space.text(self.number)
         if self.part != "run":
             attributes |= of_payload(self.payload)
-            overhead = of_overhead(self.entered, self.decided, self.serialized, self.sent)
-            if self.part == "both":
-                attributes[n.OVERHEAD] = overhead[n.OVERHEAD]
-            else:
-                attributes |= overhead
+            paid = Overhead.of(self.entered, self.decided, self.serialized, self.sent)
+            attributes |= of_overhead(paid) if self.part == "hand_over" else {n.OVERHEAD: paid.total / 1e3}
         if self.part != "hand_over":
             attributes[n.WAIT] = self.wait / 1e3
             if self.start is not None:

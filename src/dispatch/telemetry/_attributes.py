@@ -12,6 +12,7 @@ from dispatch._registry import TaskSpec
 from dispatch.errors import PassedOver
 from dispatch.policy import AtLeast
 from dispatch.telemetry import _names as n
+from dispatch.telemetry._overhead import Overhead
 
 Attributes: TypeAlias = dict[str, AttributeValue]
 
@@ -72,18 +73,11 @@ def of_passed_over(candidates: tuple[PassedOver, ...]) -> Attributes:
     return attributes
 
 
-def of_overhead(entered: int, decided: int, serialized: int, sent: int) -> Attributes:
-    """What the caller paid until the destination had the call, at the moment `sent`, in microseconds.
-
-    A moment that never came (arguments that travel by reference are not encoded) took no time. A candidate that
-    failed before the last decision leaves moments out of order; none of the parts is negative all the same.
-    """
-    decided = max(decided, entered)
-    encoded = max(serialized, decided)
-    decide, serialize, enqueue = decided - entered, encoded - decided, max(0, sent - encoded)
+def of_overhead(paid: Overhead) -> Attributes:
+    """What the caller paid, in microseconds."""
     return {
-        n.OVERHEAD: (decide + serialize + enqueue) / 1e3,
-        n.DECIDE: decide / 1e3,
-        n.SERIALIZE: serialize / 1e3,
-        n.ENQUEUE: enqueue / 1e3,
+        n.OVERHEAD: paid.total / 1e3,
+        n.DECIDE: paid.decide / 1e3,
+        n.SERIALIZE: paid.serialize / 1e3,
+        n.ENQUEUE: paid.enqueue / 1e3,
     }

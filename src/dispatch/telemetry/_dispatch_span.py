@@ -15,6 +15,7 @@ from dispatch.telemetry._attributes import Attributes, of_call, of_decision, of_
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._fault import fail, kind_of
 from dispatch.telemetry._listener import listener
+from dispatch.telemetry._overhead import Overhead
 
 
 class DispatchSpan:
@@ -114,9 +115,8 @@ def dispatched(call: Call, error: BaseException | None = None) -> None:
 
 def _conclude(span: Span, call: Call, moment: int, error: BaseException | None) -> None:
     if error is None:
-        span.set_attributes(
-            {**of_decision(call.decision), **of_overhead(call.entered, call.decided, call.serialized, moment)}
-        )
+        paid = Overhead.of(call.entered, call.decided, call.serialized, moment)
+        span.set_attributes({**of_decision(call.decision), **of_overhead(paid)})
         return
     if isinstance(error, NotAccepted):
         span.set_attributes(of_passed_over(error.passed_over))

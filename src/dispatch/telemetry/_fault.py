@@ -22,9 +22,8 @@ def fail_with(span: Span, error: BaseException, when: int) -> None:
         span.record_exception(error, timestamp=when)
 
 
-def kind_of(error: BaseException) -> str:
+def kind_of(error: BaseException | type[BaseException]) -> str:
     """A word from a small set: `cancelled`, or the name of the class."""
+    kind = error if isinstance(error, type) else type(error)
     # By name: asyncio's and concurrent.futures' are two classes, and neither is worth an import here.
-    if any(each.__name__ == "CancelledError" for each in type(error).__mro__):
-        return "cancelled"
-    return type(error).__qualname__
+    return "cancelled" if any(each.__name__ == "CancelledError" for each in kind.__mro__) else kind.__qualname__

@@ -28,7 +28,15 @@ class CallRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """`destination:why`, in the order in which they were asked."""
     policy_version: str | None = None
     durability: str | None = None
+    kind: str = "io"
+    """The task's."""
+    tags: tuple[str, ...] = ()
+    """The task's."""
+    pin: str | None = None
+    """What the call was pinned to, in words."""
     payload_bytes: int | None = None
+    payload_at_least: bool = False
+    """Counting stopped there."""
     latency_budget_us: float | None = None
     predicted_start_us: float | None = None
     """From the decision to the task's first line, as predicted; known when a budget ranked the candidates."""
