@@ -29,11 +29,13 @@ def main() -> int:
         os.environ.pop("DISPATCH_POLICY", None)
         import dispatch
         from benchmarks import broker as brokered
-        from benchmarks import cores, handover, imports, local, loops, outage, policies, queued
+        from benchmarks import cores, handover, imports, local, loops, outage, policies, queued, traces
 
         turns.take("hand-over", handover.cases())
         with local.cases(dispatch.configure(policy="default")) as cases:
             turns.take("local", cases)
+        with traces.cases() as cases:
+            turns.take("traces", cases)
         with loops.cases() as cases:
             turns.take("the caller's loop", cases)
         with queued.cases() as cases:
@@ -51,7 +53,7 @@ def main() -> int:
         dispatch.shutdown()
         with outage.cases() as cases:
             turns.take("outage", cases)
-        rooms = (handover, local, brokered, outage, queued, loops, cores, imports, policies)
+        rooms = (handover, local, traces, brokered, outage, queued, loops, cores, imports, policies)
         bars = [bar for room in rooms for bar in room.BARS]
 
     report = Report(turns, bars)
