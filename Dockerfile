@@ -8,8 +8,8 @@ COPY src src
 RUN pip install --no-cache-dir -c constraints.txt '.[otlp]'
 
 COPY examples /app
-# /data is a volume; made here, it belongs to the user who writes there.
-RUN useradd --create-home worker && install -d -o worker /data
+# /data is a volume; made here, it belongs to the user who writes there. docker-compose.yml has a reader of this number.
+RUN useradd --create-home --uid 1000 worker && install -d -o worker /data
 USER worker
 WORKDIR /app/stdlib_search
 CMD ["celery", "-A", "app", "worker", "--loglevel=INFO", "--concurrency=2", "--queues=stdlib-search,stdlib-search-later"]

@@ -188,7 +188,7 @@ class Call(msgspec.Struct, eq=False, weakref=True):
                 try:
                     wake()
                 except BaseException:  # noqa: BLE001 - one who fails must not keep the others asleep
-                    logger("call").exception("whoever waited for a call failed when woken", call=self.id)
+                    logger("call").exception("whoever waited for a call failed when woken", dispatch_call_id=self.id)
         return True
 
     def record(self, error: type[BaseException] | None) -> None:

@@ -247,7 +247,7 @@ class Dispatcher(Reign):
             self._warned.add(call.spec.name)
             logger("dispatcher").warning(
                 "delay() publishes to a broker inside a running event loop and blocks it; write `await …adelay()`",
-                task=call.spec.name,
+                dispatch_task=call.spec.name,
             )
 
 

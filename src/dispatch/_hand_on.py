@@ -47,7 +47,7 @@ def _offered(call: Call, destination: Destination) -> PassedOver | None:
     except NotAccepted as rejected:
         answer = rejected.passed_over[0]
     except Exception as error:  # noqa: BLE001 - the calls behind this one are to be handed on too
-        logger("shutdown").exception("a call could not be handed on", call=call.id)
+        logger("shutdown").exception("a call could not be handed on", dispatch_call_id=call.id)
         answer = PassedOver(destination.name, "refused", repr(error))
     if answer is None or answer.why == "unknown":
         call.sent = call.sent or ticks()

@@ -175,7 +175,9 @@ class Handle(msgspec.Struct, Generic[R], eq=False, weakref=True):
             try:
                 callback(self)
             except BaseException:  # noqa: BLE001 - it is the user's code, in somebody else's thread
-                logger("handle").exception("a done callback failed", task=call.spec.name, call=call.id)
+                logger("handle").exception(
+                    "a done callback failed", dispatch_task=call.spec.name, dispatch_call_id=call.id
+                )
 
         if not attention(self).tell(tell):
             tell()

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
+
+
+_also: list[Any] = []
+
+
+def also(processor: Any) -> None:
+    """Have `processor` add to each line of ours, where the application has not configured structlog."""
+    _also.append(processor)
 
 
 def logger(room: str) -> BoundLogger:
@@ -28,6 +36,7 @@ def logger(room: str) -> BoundLogger:
         logging.getLogger(name),
         processors=[
             filter_by_level,
+            *_also,
             StackInfoRenderer(),
             format_exc_info,
             LogfmtRenderer(key_order=["event"]),

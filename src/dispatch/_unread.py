@@ -48,8 +48,12 @@ class _Complaint:
         task, error = self.key
         logger("unread").error(
             "a call failed and nobody read its exception",
-            task=task, call=self.call, error=error, message=self.text, so_far=so_far,
-        )  # fmt: skip
+            dispatch_task=task,
+            dispatch_call_id=self.call,
+            error=error,
+            message=self.text,
+            so_far=so_far,
+        )
 
 
 def expect_reader(call: Call, failure: Failure) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from dispatch._units import as_duration_ns
+from dispatch._units import as_duration_ns, size
 from dispatch.errors import NotConfigured
 
 
@@ -76,11 +76,39 @@ class Settings(BaseSettings):
         default=Path("traces"),
         description="Where `dispatch.telemetry.setup()` writes trace files and `dispatch traces` looks for them.",
     )
+    trace_file_size: str = Field(
+        default="16MiB",
+        description="Size that a trace file does not grow over: the next one begins.",
+    )
+    trace_files: int = Field(
+        default=8,
+        ge=1,
+        le=1000,
+        description="How many trace files of one process are kept, the one that it writes included.",
+    )
+    trace_dir_size: str = Field(
+        default="1GiB",
+        description="Size of all trace files beyond which the oldest of processes that have ended are removed.",
+    )
+    trace_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of new traces that `dispatch.telemetry.setup()` has recorded; `OTEL_TRACES_SAMPLER` wins.",
+    )
 
     @field_validator("shutdown_grace")
     @classmethod
     def _is_a_duration(cls, value: str) -> str:
         as_duration_ns(value, or_none=True)
+        return value
+
+    @field_validator("trace_file_size", "trace_dir_size")
+    @classmethod
+    def _is_a_size(cls, value: str) -> str:
+        if size(value) == 0:
+            raise ValueError(f"{value!r} holds nothing: write 16MiB, for example")
         return value
 
     @field_validator("broker_url", "result_backend")

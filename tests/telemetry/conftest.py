@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from textwrap import dedent
 
 import pytest
 
@@ -39,3 +43,24 @@ def spans() -> Iterator[Spans]:
     with provider_in_place(spans.provider):
         yield spans
     spans.provider.shutdown()
+
+
+@pytest.fixture
+def program(tmp_path):
+    """Runs a program that may write traces into `traces`; returns what it printed, on either stream."""
+
+    def run(code: str, *, status: int = 0, **environment: str) -> str:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "DISPATCH_"))}
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", dedent(code)],
+            check=False,
+            cwd=tmp_path,
+            env={**kept, **environment},
+            capture_output=True,
+            text=True,
+            timeout=50,
+        )
+        assert status == done.returncode, done.stderr
+        return done.stdout + done.stderr
+
+    return run

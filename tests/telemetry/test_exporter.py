@@ -7,9 +7,7 @@ import os
 import stat
 
 import pytest
-from google.protobuf import json_format
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.sdk.trace.export import SpanExportResult
@@ -17,30 +15,14 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, T
 from opentelemetry.trace import set_span_in_context as in_context
 from opentelemetry.trace.status import Status, StatusCode
 
-from dispatch.telemetry._otlp_lines import lines
+from dispatch.telemetry._otlp_lines import LONGEST_LINE, lines
 from dispatch.telemetry.exporter import JsonLinesExporter
 from telemetry.handmade import Spans
+from telemetry.otlp import parsed
 
 REMOTE = SpanContext(
     0xABCDEF, 0x123, is_remote=True, trace_flags=TraceFlags(1), trace_state=TraceState([("vendor", "x")])
 )
-
-
-def parsed(line: bytes) -> ExportTraceServiceRequest:
-    """The line as protobuf's own JSON parser reads it, ids turned from OTLP's hex into protobuf's base64."""
-    import base64
-
-    def to_base64(node):
-        if isinstance(node, dict):
-            return {
-                key: base64.b64encode(bytes.fromhex(value)).decode()
-                if key in ("traceId", "spanId", "parentSpanId")
-                else to_base64(value)
-                for key, value in node.items()
-            }
-        return [to_base64(each) for each in node] if isinstance(node, list) else node
-
-    return json_format.ParseDict(to_base64(json.loads(line)), ExportTraceServiceRequest())
 
 
 @pytest.fixture
@@ -163,6 +145,18 @@ def test_a_line_holds_at_most_256_spans():
     counts = [len(parsed(line).resource_spans[0].scope_spans[0].spans) for line in lines(spans.finished)]
 
     assert [256, 256, 88] == counts
+
+
+def test_a_line_stays_below_a_mebibyte_however_long_its_spans_are():
+    """It is divided between spans; only a single one that is longer goes beyond."""
+    spans = Spans()
+    for size in (10, 700_000, 10, 700_000, 2_000_000, 10):
+        spans.tracer().start_span("one", attributes={"text": "x" * size}).end()
+
+    sizes = [len(line) for line in lines(spans.finished)]
+
+    assert 1 == sum(size >= LONGEST_LINE for size in sizes)
+    assert 6 == sum(len(parsed(line).resource_spans[0].scope_spans[0].spans) for line in lines(spans.finished))
 
 
 def test_the_file_is_made_at_the_first_write_and_is_its_owner_s_alone(tmp_path, rich):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import json
 import textwrap
 
 import pytest
@@ -13,39 +11,7 @@ from dispatch import telemetry
 from dispatch._clock import ticks
 from dispatch.telemetry.traces import read
 from telemetry.handmade import Spans, provider_in_place
-
-
-@pytest.fixture
-def program(tmp_path):
-    """Runs a program that may write traces into `traces`; returns what it printed, on either stream."""
-
-    def run(code: str, *, status: int = 0, **environment: str) -> str:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "DISPATCH_"))}
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(code)],
-            check=False,
-            cwd=tmp_path,
-            env={**kept, **environment},
-            capture_output=True,
-            text=True,
-            timeout=50,
-        )
-        assert status == done.returncode, done.stderr
-        return done.stdout + done.stderr
-
-    return run
-
-
-ONE_SPAN = """
-    from dispatch import telemetry
-    from opentelemetry import trace
-    print("set up:", telemetry.setup(service="shop"))
-    trace.get_tracer("test").start_span("one").end()
-    """
-
-
-def spans_in(place) -> list[str]:
-    return sorted(span.name for trace in read(place) for span in trace.spans)
+from telemetry.programs import ONE_SPAN, spans_in
 
 
 def test_spans_reach_a_file_by_the_end_of_the_program(program, tmp_path):
@@ -104,11 +70,185 @@ def test_whoever_switched_traces_off_gets_none(program, tmp_path, environment):
     assert not (tmp_path / "traces").exists()
 
 
+@pytest.mark.parametrize("word", ["1", "yes", "on", "tru"])
+def test_only_true_disables_the_sdk(program, tmp_path, word):
+    """As OpenTelemetry's specification says of its booleans."""
+    assert "set up: True" in program(ONE_SPAN, OTEL_SDK_DISABLED=word)
+
+    assert ["one"] == spans_in(tmp_path / "traces")
+
+
 def test_the_sampler_is_the_environment_s(program, tmp_path):
-    """Left to the SDK."""
-    program(ONE_SPAN, OTEL_TRACES_SAMPLER="always_off")
+    """Left to the SDK, whatever our own setting says."""
+    program(ONE_SPAN, OTEL_TRACES_SAMPLER="always_off", DISPATCH_TRACE_RATIO="1")
 
     assert [] == spans_in(tmp_path / "traces")
+
+
+def test_a_ratio_samples_that_share_of_new_traces_and_keeps_traces_whole(program, tmp_path):
+    """Below a sampled parent all is sampled, below another one nothing is."""
+    program(
+        """
+        from dispatch import telemetry
+        from opentelemetry import trace
+        telemetry.setup()
+        tracer = trace.get_tracer("test")
+        for _ in range(1000):
+            with tracer.start_as_current_span("parent"):
+                tracer.start_span("child").end()
+        """,
+        DISPATCH_TRACE_RATIO="0.2",
+    )
+
+    traces = list(read(tmp_path / "traces"))
+    assert 100 < len(traces) < 300
+    assert {("child", "parent")} == {tuple(sorted(span.name for span in trace.spans)) for trace in traces}
+
+
+def test_a_remote_parent_decides_against_the_ratio(program, tmp_path):
+    """Its trace has begun, and would be torn."""
+    program(
+        """
+        from dispatch import telemetry
+        from opentelemetry import propagate, trace
+        telemetry.setup()
+        for number in range(20):
+            carrier = {"traceparent": f"00-{number + 1:032x}-00000000000000aa-{number % 2:02x}"}
+            trace.get_tracer("test").start_span(f"{number % 2}", propagate.extract(carrier)).end()
+        """,
+        DISPATCH_TRACE_RATIO="0",
+    )
+
+    assert ["1"] * 10 == spans_in(tmp_path / "traces")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"DISPATCH_TRACE_RATIO": "1.5"},
+        {"DISPATCH_TRACE_RATIO": "nan"},
+        {"DISPATCH_TRACE_FILE_SIZE": "16"},
+        {"DISPATCH_TRACE_FILES": "0"},
+        {"DISPATCH_TRACE_DIR_SIZE": "0B"},
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(program, setting):
+    """As at `configure()`."""
+    said = program(
+        """
+        from dispatch import telemetry
+        from dispatch.errors import NotConfigured
+        try:
+            telemetry.setup()
+        except NotConfigured as error:
+            print(error)
+        """,
+        **setting,
+    )
+
+    assert next(iter(setting)) in said
+
+
+MANY_SPANS = """
+    from dispatch import telemetry
+    from opentelemetry import trace
+    telemetry.setup()
+    for number in range(3000):
+        trace.get_tracer("test").start_span(str(number)).end()
+        if number % 100 == 0:
+            telemetry.flush()
+    """
+
+
+def test_the_settings_say_how_large_files_grow_and_how_many_there_are(program, tmp_path):
+    """Of a process; the oldest spans are gone, the newest are there."""
+    program(MANY_SPANS, DISPATCH_TRACE_FILE_SIZE="64KiB", DISPATCH_TRACE_FILES="3")
+
+    files = list((tmp_path / "traces").iterdir())
+    assert 3 == len(files)
+    assert max(file.stat().st_size for file in files) <= 64 * 1024
+    assert "2999" in spans_in(tmp_path / "traces")
+    assert "0" not in spans_in(tmp_path / "traces")
+
+
+def test_the_resource_has_what_the_environment_says(program, tmp_path):
+    """Beside the name that the code gave."""
+    program(ONE_SPAN, OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=staging")
+
+    [file] = (tmp_path / "traces").iterdir()
+    resource = json.loads(file.read_text())["resourceSpans"][0]["resource"]["attributes"]
+    said = {each["key"]: each["value"].get("stringValue") for each in resource}
+    assert ("staging", "shop") == (said["deployment.environment.name"], said["service.name"])
+
+
+def test_the_limits_of_spans_are_the_environment_s(program, tmp_path):
+    """Ours are made like everybody's."""
+    program(
+        """
+        from dispatch import telemetry
+        from opentelemetry import trace
+        telemetry.setup()
+        trace.get_tracer("test").start_span("one", attributes={"word": "abcdef", "more": 1}).end()
+        """,
+        OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="1",
+        OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT="3",
+    )
+
+    [file] = (tmp_path / "traces").iterdir()
+    [span] = json.loads(file.read_text())["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    assert 1 == span["droppedAttributesCount"]
+    assert "abcdef" not in file.read_text()
+
+
+BATCHES = """
+    from dispatch import telemetry
+    from opentelemetry import trace
+    telemetry.setup()
+    [processor] = trace.get_tracer_provider()._active_span_processor._span_processors
+    batches = processor._batch_processor
+    print(batches._schedule_delay_millis, batches._max_queue_size, batches._max_export_batch_size)
+    """
+
+
+def test_the_batches_are_the_environment_s(program):
+    """Where it says nothing, ours: sooner and more than the SDK's."""
+    said = {"OTEL_BSP_SCHEDULE_DELAY": "70", "OTEL_BSP_MAX_QUEUE_SIZE": "700", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "7"}
+
+    assert "70 700 7\n" == program(BATCHES, **said)
+    assert "500 32768 512\n" == program(BATCHES)
+
+
+@pytest.mark.parametrize("size", ["100", "many", ""])
+def test_a_queue_that_is_too_small_for_a_batch_is_overlooked(program, tmp_path, size):
+    """The SDK refuses it, or says that it is no number; the application starts, and its spans are written."""
+    assert "set up: True" in program(ONE_SPAN, OTEL_BSP_MAX_QUEUE_SIZE=size)
+
+    assert ["one"] == spans_in(tmp_path / "traces")
+
+
+FAILING = """
+    import dispatch
+    dispatch.telemetry.setup()
+
+    @dispatch.task(only="local")
+    def fail():
+        raise ValueError("never shown")
+
+    try:
+        fail.delay().result(timeout=20)
+    except ValueError:
+        pass
+    """
+
+
+@pytest.mark.parametrize(("word", "there"), [("logs", False), ("logs/dup", True), ("", True)])
+def test_whoever_wants_exceptions_in_logs_alone_has_none_on_spans(program, tmp_path, word, there):
+    """The span is red all the same, and names the class."""
+    program(FAILING, OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN=word)
+
+    [span] = [span for trace in read(tmp_path / "traces") for span in trace.spans if span.name.startswith("execute")]
+    assert "ValueError" == span.attributes["error.type"]
+    assert there == bool(span.events)
 
 
 def test_a_provider_that_is_already_there_stays(caplog):
@@ -139,52 +279,10 @@ def test_without_files_the_console_may_be_all(program, tmp_path):
 
 
 def test_an_exporter_that_we_do_not_know_is_named(program, tmp_path):
-    """And the files are written all the same."""
+    """And the files are written, as if nothing had been said."""
     said = program(ONE_SPAN, OTEL_TRACES_EXPORTER="zipkin")
 
     assert "zipkin" in said
-    assert ["one"] == spans_in(tmp_path / "traces")
-
-
-def test_otlp_without_its_extra_says_what_to_install(program, tmp_path):
-    """The application starts, and its files are written."""
-    hidden = "import sys; sys.modules['opentelemetry.exporter.otlp.proto.http.trace_exporter'] = None\n"
-
-    said = program(hidden + textwrap.dedent(ONE_SPAN), OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
-
-    assert "pip install 'dispatch-router[otlp]'" in said
-    assert ["one"] == spans_in(tmp_path / "traces")
-
-
-def test_an_otlp_endpoint_gets_the_spans_over_http(program, tmp_path):
-    """As protobuf, on the usual path; and the file has them too."""
-    said = program(
-        """
-        import os, threading
-        from http.server import BaseHTTPRequestHandler, HTTPServer
-        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-        class Collector(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                request = ExportTraceServiceRequest.FromString(body)
-                print(self.path, request.resource_spans[0].scope_spans[0].spans[0].name, flush=True)
-                self.send_response(200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *args):
-                pass
-
-        server = HTTPServer(("127.0.0.1", 0), Collector)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{server.server_port}"
-        """
-        + ONE_SPAN.replace("\n    ", "\n        ")
-        + "\n        telemetry.flush(timeout=20)\n"
-    )
-
-    assert "/v1/traces one" in said
     assert ["one"] == spans_in(tmp_path / "traces")
 
 

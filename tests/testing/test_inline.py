@@ -14,6 +14,7 @@ from dispatch._registry import TaskSpec
 from dispatch._requirements import Requirements
 from dispatch._signature import mirror
 from dispatch.policy import parse
+from dispatch.telemetry.logs import add_call
 from dispatch.testing import capture, inline, parity
 from testing import shop
 
@@ -30,6 +31,26 @@ def test_a_call_has_run_when_delay_returns(dispatcher):
         assert handle.status == "done"
         assert handle.result() == threading.get_ident()
         assert asyncio.run(whose()) == (True, threading.get_ident())
+
+
+def test_its_log_lines_name_the_call_as_they_do_at_work(dispatcher):
+    """Of plain tasks and of coroutines; after it, none."""
+
+    @dispatch.task(name="inline.logs", durability="ephemeral")
+    def logs():
+        return add_call(None, "info", {})
+
+    @dispatch.task(name="inline.logs_later", durability="ephemeral")
+    async def logs_later():
+        return add_call(None, "info", {})
+
+    with inline():
+        handles = logs.delay(), logs_later.delay()
+
+    assert [{"dispatch_call_id": each.id, "dispatch_task": each.task} for each in handles] == [
+        each.result() for each in handles
+    ]
+    assert {} == add_call(None, "info", {})
 
 
 def test_the_decision_says_where_the_call_would_have_gone(dispatcher):

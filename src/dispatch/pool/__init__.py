@@ -3,6 +3,8 @@
 from dispatch.pool._allowance import Allowance as Allowance
 from dispatch.pool._bounded import Bounded as Bounded
 from dispatch.pool._callers_loop import CallersLoop as CallersLoop
+from dispatch.pool._in_hand import in_hand as in_hand
+from dispatch.pool._inside import Inside as Inside
 from dispatch.pool._loans import Slot as Slot
 from dispatch.pool._loans import lend_slot as lend_slot
 from dispatch.pool._loans import slot as slot
@@ -26,6 +28,7 @@ __all__ = [
     "Bounded",
     "CallersLoop",
     "Drained",
+    "Inside",
     "LoopPool",
     "LoopThread",
     "Pool",
@@ -36,6 +39,7 @@ __all__ = [
     "WeighedCallersLoop",
     "Worker",
     "greenlets_from",
+    "in_hand",
     "is_worker",
     "is_worker_of",
     "lend_slot",

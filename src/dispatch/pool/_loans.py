@@ -96,6 +96,9 @@ class Lending(Protocol):
 
     name: str
 
+    def is_mine(self) -> bool:
+        """Whether the running coroutine holds one of its slots, or was started by one that does."""
+
     def stand_aside(self, item: Any) -> None:
         """The running coroutine is about to wait for `item`: if it holds a slot here and `item` waits, lend it."""
 

@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from dispatch._log import logger
 from dispatch.channel import Channel
 from dispatch.errors import EndOfChannel
+from dispatch.pool._inside import Inside
 from dispatch.pool._service import SERVICE_NS, SMOOTHING
 
 T = TypeVar("T")
@@ -126,7 +127,8 @@ class Worker(threading.Thread, Generic[T]):
             return False
         self.depth += 1
         try:
-            self.run_item(item)
+            with Inside(item):
+                self.run_item(item)
         except BaseException:
             self.errors += 1
             self._employer.lost(item)

@@ -103,7 +103,7 @@ def take(connection: sqlite3.Connection, broker: str, owner: str, count: int, un
         except (msgspec.MsgspecError, TypeError, ValueError) as error:
             text = f"the row cannot be read: {error}"[:_LONGEST_ERROR]
             connection.execute(_BURY, (text, position))
-            logger("spool").error("a call in the spool was set aside", call=str(columns[0]), why=text)
+            logger("spool").error("a call in the spool was set aside", dispatch_call_id=str(columns[0]), why=text)
         else:
             connection.execute(_LEASE, (owner, until, position))
     return rows

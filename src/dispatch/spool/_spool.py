@@ -154,7 +154,7 @@ class Spool:
         try:
             return self.path.exists() and self._asked(lambda connection: _calls.withdraw(connection, call))
         except DispatchError as error:
-            logger("spool").debug("a call could not be withdrawn", call=call, error=str(error))
+            logger("spool").debug("a call could not be withdrawn", dispatch_call_id=call, error=str(error))
             return False
 
     def arrived(self, call: str) -> None:

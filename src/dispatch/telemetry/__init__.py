@@ -3,6 +3,7 @@
 Nothing here ever raises into a call: what goes wrong is counted (`failures()`) and dropped.
 """
 
+from dispatch.telemetry import logs as logs
 from dispatch.telemetry._dispatch_span import dispatched as dispatched
 from dispatch.telemetry._execution import Execution as Execution
 from dispatch.telemetry._execution import executing as executing
@@ -17,6 +18,9 @@ from dispatch.telemetry._publication import Publication as Publication
 from dispatch.telemetry._publication import publishing as publishing
 from dispatch.telemetry._resumption import resume as resume
 from dispatch.telemetry._resumption import trace_id as trace_id
+from dispatch.telemetry._running import Running as Running
+from dispatch.telemetry._running import known_by as known_by
+from dispatch.telemetry._running import running as running
 from dispatch.telemetry._setup import setup as setup
 from dispatch.telemetry._waybill import due_in as due_in
 from dispatch.telemetry._waybill import sent_at as sent_at
@@ -27,6 +31,7 @@ from dispatch.telemetry.calls import recorded as recorded
 __all__ = [
     "Execution",
     "Publication",
+    "Running",
     "arriving",
     "carrier",
     "dispatched",
@@ -37,11 +42,14 @@ __all__ = [
     "failures",
     "flush",
     "follow",
+    "known_by",
+    "logs",
     "processing",
     "publishing",
     "recorded",
     "recording",
     "resume",
+    "running",
     "sent_at",
     "setup",
     "trace_id",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from opentelemetry.trace import Span, Status, StatusCode
 
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._names import ERROR_TYPE
+
+_WHERE = "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN"
+"""OpenTelemetry moves exceptions from spans' events into logs; unset and `logs/dup` keep the event."""
 
 
 def fail(span: Span, kind: str, description: str | None = None) -> None:
@@ -15,8 +20,10 @@ def fail(span: Span, kind: str, description: str | None = None) -> None:
 
 
 def fail_with(span: Span, error: BaseException, when: int) -> None:
-    """Turn `span` red and record the task's exception on it, once."""
+    """Turn `span` red and record the task's exception on it, once, unless exceptions are wanted in logs alone."""
     fail(span, kind_of(error))
+    if os.environ.get(_WHERE, "").strip().lower() == "logs":
+        return
     # Apart, since it asks the exception for its message, and that is user code.
     with harmless:
         span.record_exception(error, timestamp=when)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from math import isfinite, isnan
 from typing import Any, TypeAlias
@@ -20,7 +21,9 @@ from dispatch.telemetry._failures import harmless
 Json: TypeAlias = dict[str, Any]
 
 _SPANS_PER_LINE = 256
-"""The collector's file receiver takes lines up to 1 MiB."""
+
+LONGEST_LINE = 1 << 20
+"""Bytes with the newline: what the collector's file receiver takes. Only a single span that is larger goes beyond."""
 
 _HAS_IS_REMOTE, _IS_REMOTE = 0x100, 0x200
 
@@ -30,15 +33,26 @@ _encode = msgspec.json.Encoder().encode
 def lines(spans: Sequence[ReadableSpan]) -> Iterator[bytes]:
     """`spans` as one or more lines without their newline. A span that cannot be encoded is left out, and counted."""
     for start in range(0, len(spans), _SPANS_PER_LINE):
-        batch = spans[start : start + _SPANS_PER_LINE]
-        try:
-            encoded = [_encode(_request(batch))]
-        except Exception:  # noqa: BLE001 - whatever one strange attribute raises, its neighbours are still good
-            encoded = []
-            for span in batch:
-                with harmless:
-                    encoded.append(_encode(_request([span])))
-        yield from encoded
+        yield from _lines(spans[start : start + _SPANS_PER_LINE])
+
+
+def _lines(batch: Sequence[ReadableSpan]) -> Iterator[bytes]:
+    line = None
+    if len(batch) == 1:
+        with harmless:
+            line = _encode(_request(batch))
+        if line is not None:
+            yield line
+        return
+    # Whatever one strange attribute raises, its neighbours are still good.
+    with suppress(Exception):
+        line = _encode(_request(batch))
+    if line is not None and len(line) < LONGEST_LINE:
+        yield line
+        return
+    half = len(batch) // 2
+    yield from _lines(batch[:half])
+    yield from _lines(batch[half:])
 
 
 def _request(spans: Sequence[ReadableSpan]) -> Json:

@@ -1,4 +1,4 @@
-"""The tracer provider that `setup` puts in place. The only file, with the exporter, that imports the SDK."""
+"""The tracer provider that `setup` puts in place."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from pathlib import Path
 from opentelemetry.sdk.environment_variables import (
     OTEL_BSP_MAX_QUEUE_SIZE,
     OTEL_BSP_SCHEDULE_DELAY,
-    OTEL_EXPORTER_OTLP_PROTOCOL,
-    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
-    OTEL_RESOURCE_ATTRIBUTES,
-    OTEL_SERVICE_NAME,
+    OTEL_TRACES_SAMPLER,
 )
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON, ParentBasedTraceIdRatio, Sampler
 
 from dispatch._log import logger
+from dispatch._units import size
+from dispatch.settings import Settings
+from dispatch.telemetry._otlp import SpansByOtlp, otlp_exporter
+from dispatch.telemetry._resource import resource_of
+from dispatch.telemetry._signal import FILES, TRACES
 from dispatch.telemetry.exporter import JsonLinesExporter
 
 _SCHEDULE_MS = 500
@@ -27,20 +30,21 @@ _SCHEDULE_MS = 500
 _QUEUE_SIZE = 32_768
 """The SDK's 2048 is a tenth of a second of local calls; what does not fit is dropped, oldest first."""
 
+_BATCH_SIZE = 512
+"""The SDK's."""
 
-def build(*, service: str | None, directory: Path | None, exporters: set[str]) -> TracerProvider:
+
+def build(*, service: str | None, directory: Path, exporters: frozenset[str], settings: Settings) -> TracerProvider:
     """A provider with a processor per exporter; not yet the global one, and shut down by whoever asked for it."""
-    resource = _resource(service)
-    # Sampler and limits are left to the SDK, which asks the environment.
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    if directory is not None:
-        _add(provider, JsonLinesExporter(directory, service=str(resource.attributes.get(SERVICE_NAME))))
+    resource = resource_of(service)
+    # Limits are left to the SDK, which asks the environment.
+    provider = TracerProvider(resource=resource, sampler=_sampler(settings.trace_ratio), shutdown_on_exit=False)
+    if FILES in exporters:
+        provider.add_span_processor(_batching(_files(directory, resource, settings)))
     if "console" in exporters:
-        _add(provider, ConsoleSpanExporter())
-    if "otlp" in exporters and (otlp := _otlp()) is not None:
-        _add(provider, otlp)
-    for name in sorted(exporters - {"otlp", "console"}):
-        logger("telemetry").warning("OTEL_TRACES_EXPORTER is not known here: use otlp, console or none", got=name)
+        provider.add_span_processor(_batching(ConsoleSpanExporter()))
+    if "otlp" in exporters and (otlp := otlp_exporter(TRACES)) is not None:
+        provider.add_span_processor(_batching(SpansByOtlp(otlp)))
     util.register_after_fork(provider, _flush_when_this_child_ends)
     return provider
 
@@ -50,32 +54,32 @@ def _flush_when_this_child_ends(provider: TracerProvider) -> None:
     util.Finalize(None, provider.force_flush, exitpriority=0)
 
 
-def _resource(service: str | None) -> Resource:
-    named = os.environ.get(OTEL_SERVICE_NAME) or f"{SERVICE_NAME}=" in os.environ.get(OTEL_RESOURCE_ATTRIBUTES, "")
-    # What is passed here would win over the environment, and the operator has the last word.
-    return Resource.create({SERVICE_NAME: service} if service and not named else {})
+def _sampler(ratio: float) -> Sampler | None:
+    """Of new traces, `ratio`; of those that began elsewhere, what was decided there. `None`: the SDK reads its own."""
+    if os.environ.get(OTEL_TRACES_SAMPLER):
+        return None
+    return DEFAULT_ON if ratio == 1 else ParentBasedTraceIdRatio(ratio)
 
 
-def _add(provider: TracerProvider, exporter: SpanExporter) -> None:
-    provider.add_span_processor(
-        BatchSpanProcessor(
-            exporter,
-            max_queue_size=None if OTEL_BSP_MAX_QUEUE_SIZE in os.environ else _QUEUE_SIZE,
-            schedule_delay_millis=None if OTEL_BSP_SCHEDULE_DELAY in os.environ else _SCHEDULE_MS,
-        )
+def _files(directory: Path, resource: Resource, settings: Settings) -> SpanExporter:
+    return JsonLinesExporter(
+        directory,
+        service=str(resource.attributes.get(SERVICE_NAME)),
+        max_bytes=size(settings.trace_file_size),
+        keep=settings.trace_files,
+        max_directory_bytes=size(settings.trace_dir_size),
     )
 
 
-def _otlp() -> SpanExporter | None:
-    log = logger("telemetry")
-    protocol = os.environ.get(OTEL_EXPORTER_OTLP_TRACES_PROTOCOL) or os.environ.get(OTEL_EXPORTER_OTLP_PROTOCOL)
-    if protocol not in (None, "", "http/protobuf"):
-        log.warning("this OTEL_EXPORTER_OTLP_PROTOCOL is not supported; spans go as http/protobuf", got=protocol)
+def _batching(exporter: SpanExporter) -> BatchSpanProcessor:
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an extra
-            OTLPSpanExporter,
+        return BatchSpanProcessor(
+            exporter,
+            # What the environment says, the SDK reads itself.
+            max_queue_size=None if os.environ.get(OTEL_BSP_MAX_QUEUE_SIZE) else _QUEUE_SIZE,
+            schedule_delay_millis=None if os.environ.get(OTEL_BSP_SCHEDULE_DELAY) else _SCHEDULE_MS,
         )
-    except ImportError:
-        log.warning("the environment asks for OTLP, which needs an extra: pip install 'dispatch-router[otlp]'")
-        return None
-    return OTLPSpanExporter()
+    except ValueError as error:
+        # A queue that is smaller than a batch, or a number that is none.
+        logger("telemetry").warning("what OTEL_BSP_… says cannot be used, and is overlooked", error=str(error))
+        return BatchSpanProcessor(exporter, _QUEUE_SIZE, _SCHEDULE_MS, _BATCH_SIZE)

@@ -10,9 +10,10 @@ from opentelemetry import trace
 from opentelemetry.trace import ProxyTracerProvider
 
 from dispatch._log import logger
-from dispatch.settings import Settings
+from dispatch.settings import read_settings
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._listener import listener
+from dispatch.telemetry._signal import TRACES
 
 
 class _Ours:
@@ -41,43 +42,35 @@ atexit.register(_ours.shut_down)
 def setup(*, service: str | None = None, directory: str | Path | None = None, files: bool = True) -> bool:
     """Record spans in this process and its forked children; True when this call put that in place.
 
-    Spans go as OTLP JSON lines to a file per process in `directory` (default: `DISPATCH_TRACE_DIR`, else `traces`),
-    unless `files=False`; `dispatch traces` reads them. They also go where the standard variables say:
-    `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_TRACES_EXPORTER=otlp` (over HTTP, with the extra `otlp`), or `console`.
-    `service` names the application, unless `OTEL_SERVICE_NAME` already does. What is still held is written at exit.
+    Spans go as OTLP JSON lines to files in `directory` (default: `DISPATCH_TRACE_DIR`, else `traces`), unless
+    `files=False`; `dispatch traces` reads them. They also go to `OTEL_EXPORTER_OTLP_ENDPOINT`, where there is one, with
+    the extra `otlp`. `OTEL_TRACES_EXPORTER` has the last word on both. `service` names the application, unless
+    `OTEL_SERVICE_NAME` already does. What is still held is written at exit.
 
     Does nothing when traces are off (`DISPATCH_TELEMETRY=off`, `OTEL_SDK_DISABLED=true`,
-    `OTEL_TRACES_EXPORTER=none`), and says so and does nothing when a tracer provider is already in place.
+    `OTEL_TRACES_EXPORTER=none`), and says so and does nothing when a tracer provider is already in place, or
+    `OTEL_CONFIG_FILE` describes one. Raises `NotConfigured` for a setting that cannot be used.
     """
     log = logger("telemetry")
+    settings = read_settings()
     if listener.muted or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     if os.environ.get("OTEL_CONFIG_FILE"):
         log.warning("OTEL_CONFIG_FILE says how to trace; dispatch.telemetry.setup() leaves it at that")
         return False
-    exporters = _exporters()
-    if "none" in exporters:
-        return False
     if not isinstance(trace.get_tracer_provider(), ProxyTracerProvider):
         if not _ours:
             log.warning("a tracer provider is already set; dispatch uses it, and writes no trace files of its own")
+        return False
+    exporters = TRACES.exporters(files=files)
+    if "none" in exporters:
         return False
 
     # Here and not on top: the SDK costs 30 ms to import, and only applications that trace need it.
     from dispatch.telemetry._provider import build  # noqa: PLC0415 - see above
 
-    home = Path(directory) if directory is not None else Settings().trace_dir
-    _ours.provider = build(service=service, directory=home if files else None, exporters=exporters)
+    home = Path(directory) if directory is not None else settings.trace_dir
+    _ours.provider = build(service=service, directory=home, exporters=exporters, settings=settings)
     trace.set_tracer_provider(_ours.provider)
     listener.look()
     return True
-
-
-def _exporters() -> set[str]:
-    """What the environment asks for, beside our files."""
-    text = os.environ.get("OTEL_TRACES_EXPORTER", "")
-    named = {each.strip().lower() for each in text.split(",")} - {""}
-    endpoints = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    if not named and any(os.environ.get(each) for each in endpoints):
-        return {"otlp"}
-    return named

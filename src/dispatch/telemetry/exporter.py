@@ -16,20 +16,43 @@ __all__ = ["JsonLinesExporter"]
 
 
 class JsonLinesExporter(SpanExporter):
-    """Writes OTLP JSON lines, one file per process, readable by its owner alone.
+    """Writes OTLP JSON lines, files of this process, readable by their owner alone.
 
     Each line is a whole `ExportTraceServiceRequest`: `dispatch traces`, Jaeger's upload, the collector's file
     receiver and any `POST /v1/traces` take it as it is. Put it behind a `BatchSpanProcessor`.
     """
 
-    def __init__(self, directory: str | Path, *, service: str | None = None) -> None:
-        """`directory` is made at the first write; `service` becomes part of the file's name."""
-        self._file = TraceFile(Path(directory), service or "unknown")
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        service: str | None = None,
+        max_bytes: int = 16 << 20,
+        keep: int = 8,
+        max_directory_bytes: int = 1 << 30,
+    ) -> None:
+        """`directory` is made at the first write; `service` becomes part of the file's name.
+
+        A file is rotated before it grows over `max_bytes`, and of each process the last `keep` files stay. Beyond
+        `max_directory_bytes`, or a thousand files, the oldest files of processes that have ended are removed.
+        Raises `ValueError` where one of them is not above 0.
+        """
+        bounds = {"max_bytes": max_bytes, "keep": keep, "max_directory_bytes": max_directory_bytes}
+        for name, bound in bounds.items():
+            if bound < 1:
+                raise ValueError(f"{name} must be above 0, and is {bound}")
+        self._file = TraceFile(
+            Path(directory),
+            service or "unknown",
+            max_bytes=max_bytes,
+            keep=keep,
+            max_folder_bytes=max_directory_bytes,
+        )
         self._closed = False
 
     @property
     def path(self) -> Path | None:
-        """The file of this process; `None` before its first write."""
+        """The file that this process writes to now; `None` before its first write."""
         return self._file.path
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:

@@ -17,6 +17,7 @@ from dispatch._call import Call
 from dispatch._clock import ticks
 from dispatch.errors import PassedOver
 from dispatch.policy import LocalSettings
+from dispatch.pool import Inside
 from dispatch.testing._scene import Scene
 from dispatch.testing._theatre import playing
 from dispatch.transports.local import Threads
@@ -43,9 +44,10 @@ class Inline(Scene):
         if inspect.iscoroutinefunction(call.spec.function):
             call.spec = msgspec.structs.replace(call.spec, function=_plain(call.spec.function))
         call.sent = ticks()
-        self._threads.run(call)  # a second way to run a call would drift away from the first
-        while call.outcome is None:
-            self._threads.run(call)  # another attempt
+        with Inside(call):
+            self._threads.run(call)  # a second way to run a call would drift away from the first
+            while call.outcome is None:
+                self._threads.run(call)  # another attempt
 
 
 def _at_once(call: Call, _due: int) -> None:

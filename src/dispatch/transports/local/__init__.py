@@ -6,6 +6,7 @@ are pickled; coroutine functions on a loop, the destination's own or their calle
 The caller must not change what it passed until the call is done.
 """
 
+from dispatch.transports.local import _hand as _hand
 from dispatch.transports.local._threads import Threads as Threads
 from dispatch.transports.local.destination import LocalDestination as LocalDestination
 

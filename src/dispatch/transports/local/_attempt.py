@@ -54,8 +54,10 @@ def conclude(call: Call, outcome: Outcome, send_again: Callable[[Call, int], obj
     if not call.settle(outcome):
         logger("local").warning(
             "a call has ended after its timeout, and what it did was dropped",
-            task=call.spec.name, call=call.id, ended="failed" if type(outcome) is Failure else "returned",
-        )  # fmt: skip
+            dispatch_task=call.spec.name,
+            dispatch_call_id=call.id,
+            ended="failed" if type(outcome) is Failure else "returned",
+        )
 
 
 def timed_out(call: Call) -> Failure:

@@ -20,6 +20,8 @@ class Errand(msgspec.Struct, frozen=True):
     module: str
     """Importing it declares the task."""
     task: str
+    call: str
+    """Its id, for whoever logs there."""
     carrier: dict[str, str]
     """The trace, as propagators write it into headers."""
 

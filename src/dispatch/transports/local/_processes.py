@@ -97,7 +97,7 @@ class Processes(Threads):
     def _asked(self, child: Child, call: Call) -> tuple[Outcome, Child | None]:
         """What the task did in `child`, and `child` if it is to leave now."""
         spec = call.spec
-        errand = Errand(spec.function.__module__, spec.name, telemetry.carrier())
+        errand = Errand(spec.function.__module__, spec.name, call.id, telemetry.carrier())
         limit = InProcess(child)
         began = ticks()
         if spec.timeout_ns is not None:

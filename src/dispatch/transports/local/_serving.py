@@ -60,7 +60,7 @@ def _run(errand: Errand, pickled: bytearray) -> tuple[Report, bytes]:
         args, kwargs = _arguments(errand, pickled)
     except CallFailed as error:
         return _told(errand, Failure(error, error.__traceback__), started, ticks())
-    with telemetry.arriving(errand.carrier):
+    with telemetry.arriving(errand.carrier), telemetry.running(errand.call, errand.task):
         started = ticks()
         outcome = execute(function, args, kwargs)
         ended = ticks()

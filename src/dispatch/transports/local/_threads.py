@@ -14,7 +14,7 @@ from dispatch._executor import execute
 from dispatch._outcome import Failure
 from dispatch._registry import TaskSpec
 from dispatch.policy import LocalSettings
-from dispatch.pool import Allowance, Bounded, Pool, Weighed
+from dispatch.pool import Allowance, Bounded, Inside, Pool, Weighed
 from dispatch.transports.local._attempt import begin, conclude, is_wanted, late, lost, taken
 from dispatch.transports.local._timeouts import OnThread
 
@@ -88,7 +88,8 @@ class Threads:
         call.decision = msgspec.structs.replace(call.decision, destination=self.pool.name, transport="inline")
         call.sent = call.taken = ticks()
         try:
-            self._run_limited(call, bounded=False)
+            with Inside(call):
+                self._run_limited(call, bounded=False)
         finally:
             del call  # see `run`
 

@@ -162,7 +162,7 @@ def watch(call: Call, attempt: _Limited) -> None:
         _timers.add(ticks() + (call.spec.timeout_ns or 0), attempt)
     except RuntimeError as error:
         # The interpreter is ending; the grace bounds what runs.
-        logger("local").warning("a timeout cannot be watched", task=call.spec.name, error=str(error))
+        logger("local").warning("a timeout cannot be watched", dispatch_task=call.spec.name, error=str(error))
 
 
 def _expire(attempt: _Limited) -> None:

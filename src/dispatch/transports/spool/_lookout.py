@@ -38,7 +38,7 @@ class Lookout:
         try:
             state = self._spool.state(call.id)
         except DispatchError as error:
-            logger("spool").debug("no look at the spool", call=call.id, error=str(error))
+            logger("spool").debug("no look at the spool", dispatch_call_id=call.id, error=str(error))
             return
         if state is None:
             call.settle(Failure(_elsewhere(call)))

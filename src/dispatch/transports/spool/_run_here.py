@@ -192,7 +192,13 @@ def _not_known(row: Row) -> Verdict:
 
 def _dead(row: Row, detail: str, told: str = "") -> Verdict:
     log = logger("spool")
-    log.error("a spooled call failed and is kept as dead", task=row.task, call=row.id, why=detail, trace=row.trace)
+    log.error(
+        "a spooled call failed and is kept as dead",
+        dispatch_task=row.task,
+        dispatch_call_id=row.id,
+        trace_id=row.trace,
+        why=detail,
+    )
     return Verdict(row.id, "never", detail, told)
 
 

@@ -140,7 +140,7 @@ def _third(claim: Claim) -> float:
 def _mention(claim: Claim) -> None:
     logger("ledger").warning(
         "a lease ran out, and the call may be running elsewhere too: this process, or Redis, stood still for too long",
-        call=claim.id,
+        dispatch_call_id=claim.id,
         attempt=claim.attempt,
     )
 

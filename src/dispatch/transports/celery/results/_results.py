@@ -80,7 +80,7 @@ class Results:
             self._refuse_without_result(call)
             found = self._look(call.id)
         except Exception as error:  # noqa: BLE001 - who only looks gets no outcome, whatever the backend raises
-            logger("results").debug("no look at the result backend", call=call.id, error=repr(error))
+            logger("results").debug("no look at the result backend", dispatch_call_id=call.id, error=repr(error))
             return
         if found is not None:
             self._settle(call, found)
@@ -117,7 +117,7 @@ class Results:
             try:
                 self._settle(call, found)
             except Exception:  # noqa: BLE001 - raised by who was woken; the others wait for this thread too
-                logger("results").exception("waking who waited for a call failed", call=call_id)
+                logger("results").exception("waking who waited for a call failed", dispatch_call_id=call_id)
 
     def dismiss(self, reader: Reader) -> bool:
         with self._lock:

@@ -58,7 +58,8 @@ def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any
         raise Ignore("it expired while it waited for its turn")
     execution = None if request.is_eager else _processing(task, request)
     begin(request)
-    outcome = _executed(spec, args, kwargs)
+    with telemetry.running(request.id, task.name):
+        outcome = _executed(spec, args, kwargs)
     if claims is not None and isinstance(outcome, Failure) and isinstance(outcome.error, Retry):
         outcome = Failure(_past_the_ledger(spec), outcome.traceback)
     if not (request.is_eager or get_actual_ignore_result(task, request)):
