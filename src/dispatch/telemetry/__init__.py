@@ -24,9 +24,6 @@ from dispatch.telemetry._running import running as running
 from dispatch.telemetry._setup import setup as setup
 from dispatch.telemetry._waybill import due_in as due_in
 from dispatch.telemetry._waybill import sent_at as sent_at
-from dispatch.telemetry.calls import dump as dump
-from dispatch.telemetry.calls import dump_on as dump_on
-from dispatch.telemetry.calls import recorded as recorded
 
 __all__ = [
     "Execution",
@@ -36,8 +33,6 @@ __all__ = [
     "carrier",
     "dispatched",
     "due_in",
-    "dump",
-    "dump_on",
     "executing",
     "failures",
     "flush",
@@ -46,7 +41,6 @@ __all__ = [
     "logs",
     "processing",
     "publishing",
-    "recorded",
     "recording",
     "resume",
     "running",

@@ -92,9 +92,11 @@ def load(path: str | Path) -> Recording:
             else:
                 calls.append(decode_call(line))
         except msgspec.DecodeError as error:
-            raise ValueError(f"{path}:{number}: {error}: this was not written by dispatch.telemetry.dump()") from None
+            raise ValueError(
+                f"{path}:{number}: {error}: this dispatch.telemetry.calls.dump did not write this"
+            ) from None
     if head is None:
-        raise ValueError(f"{path} is empty: this was not written by dispatch.telemetry.dump()")
+        raise ValueError(f"{path} is empty: this dispatch.telemetry.calls.dump did not write this")
     return Recording(written_ns=head.written_ns, process=head.process, calls=tuple(calls))
 
 
