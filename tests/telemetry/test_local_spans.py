@@ -99,6 +99,14 @@ def test_the_execute_span_says_how_long_the_call_waited(spans):
     } == dict(spans["execute"].attributes)
 
 
+def test_a_call_that_was_held_back_waits_from_when_it_was_due(spans):
+    """Not from when it was sent: the delay was asked for."""
+    now = ticks()
+    run(a_call(sent=now - 60_000_000, due=now - 3_000, taken=now - 1_000))
+
+    assert 2.0 == spans["execute"].attributes["dispatch.wait_us"]
+
+
 def test_what_nobody_said_is_left_out(spans):
     """No budget, no payload, nothing passed over: no attribute."""
     run(a_call())

@@ -93,7 +93,7 @@ def _account(part: Part, call: Call, process: int | None) -> Account:
         call.decided,
         call.serialized,
         sent,
-        max(0, taken - sent, taken - call.due) if call.due else max(0, taken - sent),
+        max(0, taken - max(sent, call.due)),
         call.attempt,
         process,
     )
