@@ -8,6 +8,7 @@ thread, `asend` by leaving the event loop free.
 from __future__ import annotations
 
 import concurrent.futures.thread  # noqa: F401 - it must meet the interpreter's exit; too late, it cannot be imported
+from collections.abc import Mapping
 from contextvars import copy_context
 from time import monotonic
 from typing import Any, NoReturn, Self, TypeAlias
@@ -28,7 +29,7 @@ from dispatch._reign import Reign
 from dispatch._requirements import Duration
 from dispatch._roll import Roll
 from dispatch._shutdown import Shutdown
-from dispatch._statistics import Statistics, statistics_of
+from dispatch._statistics import Statistics, glances_of, statistics_of
 from dispatch._steps import Steps, block, leave_free
 from dispatch._units import as_duration_ns
 from dispatch._waiting import in_event_loop
@@ -36,7 +37,7 @@ from dispatch.errors import NotAccepted, NotConfigured, OutcomeUnknown, PassedOv
 from dispatch.policy import Estimate, Explanation, Plan, Route
 from dispatch.pool import Drained
 from dispatch.settings import Settings
-from dispatch.transports import Destination, HandOver
+from dispatch.transports import Destination, DestinationStatistics, HandOver
 
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = dict[str, Any]
@@ -138,6 +139,10 @@ class Dispatcher(Reign):
     def statistics(self) -> Statistics:
         """What the destinations and the process hold at this moment; costs the calls nothing."""
         return statistics_of(self._regime.living)
+
+    def glances(self) -> Mapping[str, DestinationStatistics]:
+        """What the destinations hold, for metrics: where that cannot be told at once, as it was a while ago."""
+        return glances_of(self._regime.living)
 
     def shutdown(self, grace: Duration | None = None) -> Drained:
         """Take nothing new; started calls finish, waiting ones follow their destination's `on_shutdown`.
@@ -253,6 +258,8 @@ class Dispatcher(Reign):
 
 running: Roll[Dispatcher] = Roll()
 """Held until their shutdown: a dispatcher that nobody refers to may still have calls."""
+
+telemetry.gauge(lambda: [dispatcher.glances() for dispatcher in running])
 
 
 _alive: WeakSet[Dispatcher] = WeakSet()

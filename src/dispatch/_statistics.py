@@ -33,6 +33,11 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
         return "\n".join(lines) + ">"
 
 
+def glances_of(destinations: Mapping[str, Destination]) -> Mapping[str, DestinationStatistics]:
+    """The figures of these destinations for whoever must not wait for them."""
+    return {name: each.glance() for name, each in destinations.items()}
+
+
 def statistics_of(destinations: Mapping[str, Destination]) -> Statistics:
     """The figures of these destinations, and of the process."""
     return Statistics(

@@ -56,6 +56,10 @@ class Settings(BaseSettings):
         default="auto",
         description="`off`: no spans and no metrics, whatever the application has set up.",
     )
+    metrics: Literal["off", "counters", "default", "all"] = Field(
+        default="default",
+        description="Which metrics there are: `counters` (and gauges), the usual histograms too, or every histogram.",
+    )
     trace_detail: Literal["off", "compact", "full", "debug"] = Field(
         default="full",
         description="How much a call leaves: `compact` one span where it can, `full` one for the hand-over and one for "

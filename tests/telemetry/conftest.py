@@ -12,12 +12,19 @@ import pytest
 
 from dispatch.telemetry._failures import harmless
 from telemetry.handmade import Spans, provider_in_place
+from telemetry.metered import Readings, meters_in_place
 
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch, tmp_path):
     """Neither the machine's variables nor its `.env` reach a test."""
-    for name in ("DISPATCH_TELEMETRY", "DISPATCH_TRACE_DIR", "OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER"):
+    for name in (
+        "DISPATCH_TELEMETRY",
+        "DISPATCH_METRICS",
+        "DISPATCH_TRACE_DIR",
+        "OTEL_SDK_DISABLED",
+        "OTEL_TRACES_EXPORTER",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -46,8 +53,17 @@ def spans() -> Iterator[Spans]:
 
 
 @pytest.fixture
+def readings() -> Iterator[Readings]:
+    """An SDK that takes metrics, in place."""
+    readings = Readings()
+    with meters_in_place(readings.provider):
+        yield readings
+    readings.provider.shutdown()
+
+
+@pytest.fixture
 def program(tmp_path):
-    """Runs a program that may write traces into `traces`; returns what it printed, on either stream."""
+    """Runs a program in a folder of its own; returns what it printed, on either stream."""
 
     def run(code: str, *, status: int = 0, **environment: str) -> str:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "DISPATCH_"))}

@@ -23,12 +23,14 @@ from dispatch.spool._run_round import Ended as Ended
 from dispatch.spool._run_round import Run as Run
 from dispatch.spool._runner import Runner as Runner
 from dispatch.spool._salvage import Incident as Incident
+from dispatch.spool._spool import PATIENCE as PATIENCE
 from dispatch.spool._spool import Spool as Spool
 from dispatch.spool._statistics import SpoolStatistics as SpoolStatistics
 from dispatch.spool._trouble import Trouble as Trouble
 from dispatch.spool._watchman import Watchman as Watchman
 
 __all__ = [
+    "PATIENCE",
     "Ended",
     "Entry",
     "Forward",

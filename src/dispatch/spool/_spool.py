@@ -176,12 +176,15 @@ class Spool:
         """Have a dead call forwarded again. False: there is none of this id."""
         return self.path.exists() and self._asked(lambda connection: _calls.revive(connection, call))
 
-    def statistics(self) -> SpoolStatistics:
+    def statistics(self, *, patience: float = PATIENCE) -> SpoolStatistics:
+        """What the file holds. Raises `DispatchError` when that cannot be told within so many seconds."""
         set_aside = all_aside(self.path)
         if not self.path.exists():
             return SpoolStatistics(max_bytes=self.max_bytes, set_aside=set_aside)
         return self._asked(
-            lambda connection: statistics(connection, max_bytes=self.max_bytes, set_aside=set_aside), writes=False
+            lambda connection: statistics(connection, max_bytes=self.max_bytes, set_aside=set_aside),
+            writes=False,
+            patience=patience,
         )
 
     def close(self, grace: float = PATIENCE) -> bool:
@@ -190,8 +193,8 @@ class Spool:
 
     # ---- within
 
-    def _asked(self, work: Callable[[sqlite3.Connection], T], *, writes: bool = True) -> T:
-        receipt: Receipt[T] = Receipt(work, patience=PATIENCE, writes=writes)
+    def _asked(self, work: Callable[[sqlite3.Connection], T], *, writes: bool = True, patience: float = PATIENCE) -> T:
+        receipt: Receipt[T] = Receipt(work, patience=patience, writes=writes)
         self._writer.submit(receipt)
         receipt.wait()
         return receipt.value

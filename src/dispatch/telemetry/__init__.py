@@ -1,4 +1,4 @@
-"""What was chosen, why, and what it cost: spans on both transports, and the reader of the files they go to.
+"""What was chosen, why, and what it cost: spans on both transports, the reader of the files they go to, and metrics.
 
 Nothing here ever raises into a call: what goes wrong is counted (`failures()`) and dropped.
 """
@@ -11,6 +11,8 @@ from dispatch.telemetry._failures import failures as failures
 from dispatch.telemetry._listener import flush as flush
 from dispatch.telemetry._listener import follow as follow
 from dispatch.telemetry._listener import recording as recording
+from dispatch.telemetry._meter import gauge as gauge
+from dispatch.telemetry._meter import started as started
 from dispatch.telemetry._passage import arriving as arriving
 from dispatch.telemetry._passage import carrier as carrier
 from dispatch.telemetry._processing import processing as processing
@@ -37,6 +39,7 @@ __all__ = [
     "failures",
     "flush",
     "follow",
+    "gauge",
     "known_by",
     "logs",
     "processing",
@@ -46,5 +49,6 @@ __all__ = [
     "running",
     "sent_at",
     "setup",
+    "started",
     "trace_id",
 ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.trace import NoOpTracer, NoOpTracerProvider, ProxyTracerProvider, SpanContext, Tracer
 
 from dispatch._clock import ticks
@@ -15,7 +15,9 @@ from dispatch._recorder import recorder
 from dispatch.settings import Settings
 from dispatch.telemetry._anchor import Anchor
 from dispatch.telemetry._failures import harmless
+from dispatch.telemetry._meter import meter
 from dispatch.telemetry._names import SCHEMA_URL, SCOPE
+from dispatch.telemetry._release import release
 
 if TYPE_CHECKING:
     from dispatch.telemetry._light_tracer import LightTracer
@@ -58,6 +60,7 @@ class Listener:
         self._trusts_parent = tracer is not None and _parent_decides(getattr(tracer, "sampler", None))
         self.light = light
         self.tracer = light or tracer
+        meter.look(lambda: self.settings)
 
     def follow(self, settings: Settings | None) -> None:
         """Take the word of `settings`; `None`: of the environment, when it matters."""
@@ -89,7 +92,7 @@ class Listener:
         self.detail = self.settings.trace_detail
         if self.muted or self.detail == "off":
             return None
-        tracer = provider.get_tracer(SCOPE, _version(), SCHEMA_URL)
+        tracer = provider.get_tracer(SCOPE, release(), SCHEMA_URL)
         if isinstance(tracer, NoOpTracer):  # what the SDK gives under OTEL_SDK_DISABLED
             return None
         return tracer
@@ -121,16 +124,20 @@ def follow(settings: Settings) -> None:
 
 
 def flush(timeout: float = 2.0) -> None:
-    """Have the global provider hand on what it holds; waits `timeout` seconds at most and never raises."""
-    force_flush = None
-    with harmless:
-        force_flush = getattr(trace.get_tracer_provider(), "force_flush", None)
-    if force_flush is None:
+    """Have the global providers hand on what they hold; waits `timeout` seconds at most and never raises."""
+    flushes: list[Callable[[int], object]] = []
+    for provider_of in (trace.get_tracer_provider, metrics.get_meter_provider):
+        with harmless:
+            provider: Any = provider_of()
+            if hasattr(provider, "force_flush"):
+                flushes.append(provider.force_flush)
+    if not flushes:
         return
 
     def run() -> None:
-        with harmless:
-            force_flush(int(timeout * 1000))
+        for force_flush in flushes:
+            with harmless:
+                force_flush(int(timeout * 1000))
 
     # The SDK's own batch processor does not look at the timeout, and an exporter may wait for a network.
     thread = threading.Thread(target=run, name="dispatch-flush", daemon=True)
@@ -153,9 +160,3 @@ def _parent_decides(sampler: object) -> bool:
 
 
 _PARENT_BASED = frozenset(("ParentBased", "ParentBasedAlwaysOff", "ParentBasedAlwaysOn", "ParentBasedTraceIdRatio"))
-
-
-def _version() -> str | None:
-    with suppress(PackageNotFoundError):
-        return version("dispatch-router")
-    return None

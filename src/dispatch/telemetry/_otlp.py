@@ -11,9 +11,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from dispatch._log import logger
-from dispatch.telemetry._signal import TRACES, Signal
+from dispatch.telemetry._signal import METRICS, TRACES, Signal
 
-_EXPORTERS = {TRACES: ("trace_exporter", "OTLPSpanExporter")}
+_EXPORTERS = {TRACES: ("trace_exporter", "OTLPSpanExporter"), METRICS: ("metric_exporter", "OTLPMetricExporter")}
 """Module and class, named alike for both protocols."""
 
 

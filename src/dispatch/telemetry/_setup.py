@@ -13,6 +13,7 @@ from dispatch._log import logger
 from dispatch.settings import read_settings
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._listener import listener
+from dispatch.telemetry._metric_setup import set_up_metrics
 from dispatch.telemetry._signal import TRACES
 
 
@@ -58,6 +59,7 @@ def setup(*, service: str | None = None, directory: str | Path | None = None, fi
     if os.environ.get("OTEL_CONFIG_FILE"):
         log.warning("OTEL_CONFIG_FILE says how to trace; dispatch.telemetry.setup() leaves it at that")
         return False
+    set_up_metrics(service)
     if not isinstance(trace.get_tracer_provider(), ProxyTracerProvider):
         if not _ours:
             log.warning("a tracer provider is already set; dispatch uses it, and writes no trace files of its own")

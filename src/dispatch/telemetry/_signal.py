@@ -18,7 +18,7 @@ _KNOWN = frozenset(("otlp", "console", FILES, "none"))
 
 
 class Signal(msgspec.Struct, frozen=True):
-    """`TRACES`, and by what name its variables know it."""
+    """`TRACES` or `METRICS`, and by what name its variables know it."""
 
     name: str
 
@@ -57,3 +57,4 @@ class Signal(msgspec.Struct, frozen=True):
 
 
 TRACES = Signal("TRACES")
+METRICS = Signal("METRICS")

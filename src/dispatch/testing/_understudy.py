@@ -100,6 +100,9 @@ class Understudy:
     def statistics(self) -> DestinationStatistics:
         return self._inner.statistics()
 
+    def glance(self) -> DestinationStatistics:
+        return self._inner.glance()
+
     def close(self, grace: float, hand_on: Callable[[Call], bool]) -> Drained:
         return self._inner.close(grace, hand_on)
 

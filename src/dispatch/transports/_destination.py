@@ -69,6 +69,9 @@ class Destination(Place, Protocol):
     def statistics(self) -> DestinationStatistics:
         """What it holds at this moment."""
 
+    def glance(self) -> DestinationStatistics:
+        """The same for whoever must not wait: as it was when it could last be told, where now it cannot."""
+
     def close(self, grace: float, hand_on: Callable[[Call], bool]) -> Drained:
         """Take nothing new, finish what was started, then follow `on_shutdown`. Twice is once; unopened is fine.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from dispatch._decision import Transport
@@ -37,6 +39,14 @@ class DestinationStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Calls that were run, or given up, so far."""
     errors: int = 0
     """Internal errors so far, each logged."""
+    breaker: Literal["closed", "half_open", "open"] | None = None
+    """Of the broker behind it; half open: it is being tried just now."""
+    kept: int | None = None
+    """Durable calls that Redis keeps and that have not ended: of the whole broker, as it was seconds ago."""
+    overdue: int | None = None
+    """Those of them that the sweep should have looked after by now."""
+    dead: int | None = None
+    """Calls that failed for good and are kept for somebody to look at: of the whole broker, or of the spool's file."""
 
     def __repr__(self) -> str:
         parts = [f"{self.waiting} waiting" + (f" of {self.capacity}" if self.capacity is not None else "")]
@@ -46,7 +56,13 @@ class DestinationStatistics(msgspec.Struct, frozen=True, kw_only=True):
             parts.append(f"oldest {show_duration(self.oldest_waiting_ns)}")
         if self.limit is not None:
             parts.append(f"{self.busy} busy of {self.limit}")
-        for count, what in ((self.timers, "timers"), (self.abandoned, "abandoned"), (self.errors, "errors")):
+        counts = {
+            "timers": self.timers, "abandoned": self.abandoned, "errors": self.errors,
+            "kept": self.kept, "overdue": self.overdue, "dead": self.dead,
+        }  # fmt: skip
+        for what, count in counts.items():
             if count:
                 parts.append(f"{count} {what}")
+        if self.breaker is not None and self.breaker != "closed":
+            parts.append(f"breaker {self.breaker.replace('_', ' ')}")
         return f"<{self.transport}: {', '.join(parts)}>"

@@ -62,6 +62,9 @@ class Unconfigured:
     def statistics(self) -> DestinationStatistics:
         return DestinationStatistics(transport=self.transport)
 
+    def glance(self) -> DestinationStatistics:
+        return self.statistics()
+
     def close(self, grace: float, hand_on: Callable[[Call], bool]) -> Drained:
         return Drained()
 

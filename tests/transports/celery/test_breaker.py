@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 import redis
@@ -66,6 +67,18 @@ def test_a_broker_that_answers_and_takes_nothing_is_asked_less_and_less():
 def test_destinations_on_one_broker_share_the_strictest_limits():
     """The least patience, and the shortest pauses."""
     assert Limits(failures=2, open_for=1.0, max_open=9.0) == Limits(2, 5.0, 9.0).stricter(Limits(7, 1.0, 60.0))
+
+
+def test_it_says_where_it_stands():
+    """Half open while the broker is tried, in which nobody is let through yet."""
+    breaker = Breaker(QUICK)
+    phases = [breaker.phase]
+    fall = partial(breaker.open, "gone")
+    for step in (fall, breaker.probe, fall, breaker.probe, breaker.close):
+        step()
+        phases.append(breaker.phase)
+
+    assert ["closed", "open", "half_open", "open", "half_open", "closed"] == phases
 
 
 # In a publisher --------------------------------------------------------------------------------------------------

@@ -308,3 +308,22 @@ def test_each_message_on_one_channel_has_its_own_answer(rabbitmq_url, queue_name
     finally:
         line._channel.queue_delete(queue_name)
         line.close()
+
+
+def test_while_the_broker_is_tried_its_breaker_is_half_open():
+    """And then open again, or closed."""
+    breaker, phases, nobody = Breaker(Limits()), [], [OSError("nobody there")]
+
+    def connect():
+        phases.append(breaker.phase)
+        if nobody:
+            raise nobody.pop()
+        return Wire()
+
+    courier = Courier(lambda: connect, (), breaker)
+    breaker.open("gone")
+    for _ in range(2):
+        courier.probe()
+        phases.append(breaker.phase)
+
+    assert ["half_open", "open", "half_open", "closed"] == phases

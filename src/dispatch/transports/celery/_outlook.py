@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dispatch import telemetry
 from dispatch._call import Call
 from dispatch._clock import ticks
 from dispatch.transports._running_mean import KEPT, RunningMean
@@ -58,3 +59,4 @@ class Outlook:
             self.skewed += 1
         if most - wait <= KEPT:  # a result that is read late says nothing about now
             self._pickup.add(max(0, wait - max(0, call.sent - written)))
+        telemetry.started(call)

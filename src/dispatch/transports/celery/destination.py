@@ -150,7 +150,11 @@ class CeleryDestination:
             transport=self.transport,
             waiting=len(asked),
             oldest_waiting_ns=ticks() - min(asked) if asked else None,
+            **self.broker.figures(),
         )
+
+    def glance(self) -> DestinationStatistics:
+        return self.statistics()  # nobody is asked for it
 
     def revised(self, settings: CelerySettings) -> Self:
         """The same way to the broker, and what is under way to it, under other words of the policy."""

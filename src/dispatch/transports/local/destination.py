@@ -199,6 +199,9 @@ class LocalDestination:
             errors=sum(each.errors for each in pools),
         )
 
+    def glance(self) -> DestinationStatistics:
+        return self.statistics()
+
     def __repr__(self) -> str:
         return f"<LocalDestination {self.name} {self._pool!r}>"
 

@@ -19,7 +19,7 @@ from dispatch._requirements import Durability
 from dispatch.errors import DispatchError, PassedOver
 from dispatch.policy import SpoolSettings
 from dispatch.pool import Drained
-from dispatch.spool import Entry, ForwarderStatistics, Spool
+from dispatch.spool import PATIENCE, Entry, ForwarderStatistics, Spool
 from dispatch.transports._arguments import Uncarried
 from dispatch.transports._destination import Destination, HandOver
 from dispatch.transports._outlet import Outlet, Parcel
@@ -27,6 +27,9 @@ from dispatch.transports._statistics import DestinationStatistics
 
 _START_NS = 10**9
 """At best: the watchman's next look. Whoever is away may be away for longer, so a spool never competes on time."""
+
+_GLANCE = 0.1
+"""Seconds that whoever must not wait waits for the disk all the same: its answer takes a few milliseconds."""
 
 _SYSTEM = "dispatch_spool"
 """Its name where OpenTelemetry asks for the messaging system."""
@@ -49,6 +52,7 @@ class SpoolDestination:
         self._settings = settings
         self._outlet = outlet
         self._watchman = outlet.watchman(spool)
+        self._seen = DestinationStatistics(transport=self.transport)
 
     def begin(self) -> None:
         """Hand on what waits, also what earlier processes have left. Twice is once."""
@@ -101,11 +105,18 @@ class SpoolDestination:
 
     def statistics(self) -> DestinationStatistics:
         """Of the whole file, whichever process filled it; empty where it cannot be read, or is closed."""
+        return self._figures(PATIENCE) or DestinationStatistics(transport=self.transport)
+
+    def glance(self) -> DestinationStatistics:
+        self._seen = self._figures(_GLANCE) or self._seen
+        return self._seen
+
+    def _figures(self, patience: float) -> DestinationStatistics | None:
         try:
-            found = self.spool.statistics()
+            found = self.spool.statistics(patience=patience)
         except DispatchError as error:
             logger("spool").debug("the spool's figures cannot be had", error=str(error))
-            return DestinationStatistics(transport=self.transport)
+            return None
         return DestinationStatistics(
             transport=self.transport,
             waiting=found.waiting + found.unknown,
@@ -114,6 +125,7 @@ class SpoolDestination:
             oldest_waiting_ns=found.oldest_ns,
             busy=found.leased,
             errors=self._watchman.statistics.errors,
+            dead=found.dead,
         )
 
     def hand_on(self, calls: Collection[str] = ()) -> ForwarderStatistics:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from dispatch.transports.celery.ledger import Ledger, Sweeper
+from dispatch.transports.celery.ledger import Ledger, Size, Sweeper, _sweeper
 from servers.patience import eventually
 from servers.process import frozen
 
@@ -135,3 +135,41 @@ def test_a_forked_child_has_none_until_it_starts_its_own(desk, redis_url, new_sw
     assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     desk.enter(delay_ms=1)
     eventually(desk.queued)
+
+
+def test_it_counts_what_is_in_the_ledger_while_it_is_there(desk, redis_url, new_sweeper):
+    """For those who must not wait for Redis to know."""
+    desk.enter()
+    sweeper = new_sweeper(redis_url)
+    assert None is sweeper.size
+
+    sweeper.start()
+
+    assert Size(kept=1, overdue=0, dead=0) == eventually(lambda: sweeper.size)
+
+
+def test_a_count_is_forgotten_when_no_other_comes_after_it(redis_url, new_sweeper, monkeypatch):
+    """An old number would look like a quiet day."""
+    sweeper = new_sweeper(redis_url)
+    sweeper.start()
+    eventually(lambda: sweeper.size)
+    sweeper.stop()
+
+    monkeypatch.setattr(_sweeper, "_COUNT_HOLDS", 0.0)
+
+    assert None is sweeper.size
+
+
+def test_a_server_that_counts_nothing_is_swept_all_the_same(desk, redis_url, new_sweeper):
+    """A count is for those who look on."""
+
+    class Uncounted(Ledger):
+        def size(self):
+            raise redis.ConnectionError("gone")
+
+    sweeper = new_sweeper(redis_url, Uncounted)
+    sweeper.start()
+    desk.enter(delay_ms=1)
+
+    eventually(desk.queued)
+    assert None is sweeper.size

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dispatch.transports.celery.ledger import Bounds, Elsewhere
+from dispatch.transports.celery.ledger import Bounds, Elsewhere, Size
 from servers.patience import eventually
 
 
@@ -288,3 +288,20 @@ def test_a_sweep_that_fills_the_letters_drops_the_oldest(redis_url, new_desk):
 
     assert (2, 1) == (found.buried, found.letters_gone)
     assert 1 == desk.ledger.letters.tally().count
+
+
+def test_how_much_is_in_it_is_asked_at_once(desk):
+    """Whatever has not ended is kept; what a sweep should have looked at seconds ago is overdue; letters are dead."""
+    desk.running("d")
+    for name in ("a", "b", "c"):
+        desk.enter(name)
+    assert Size(kept=4, overdue=0, dead=0) == desk.ledger.size()
+
+    desk.later(31_000)  # the leases have ended just now
+    assert Size(kept=4, overdue=0, dead=0) == desk.ledger.size()
+    desk.later(10_000)
+    assert Size(kept=4, overdue=4, dead=0) == desk.ledger.size()
+
+    desk.ledger.settle(desk.claimed("a"), "done")
+    desk.ledger.bury(desk.claimed("b"), error="broken", traceback="")
+    assert Size(kept=2, overdue=2, dead=1) == desk.ledger.size()

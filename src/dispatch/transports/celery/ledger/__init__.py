@@ -47,6 +47,7 @@ from dispatch.transports.celery.ledger._entry import Dropped as Dropped
 from dispatch.transports.celery.ledger._entry import Elsewhere as Elsewhere
 from dispatch.transports.celery.ledger._entry import Entered as Entered
 from dispatch.transports.celery.ledger._entry import Entry as Entry
+from dispatch.transports.celery.ledger._entry import Size as Size
 from dispatch.transports.celery.ledger._entry import Swept as Swept
 from dispatch.transports.celery.ledger._entry import Terms as Terms
 from dispatch.transports.celery.ledger._entry import Verdict as Verdict
@@ -76,6 +77,7 @@ __all__ = [
     "Letter",
     "Letters",
     "Renewer",
+    "Size",
     "Sweeper",
     "Swept",
     "Tally",

@@ -98,6 +98,17 @@ class Swept(msgspec.Struct, frozen=True):
     """Old dead letters that made room."""
 
 
+class Size(msgspec.Struct, frozen=True):
+    """How much is in the ledger."""
+
+    kept: int
+    """Entries of calls that have not ended: queued, running or delayed."""
+    overdue: int
+    """Those of them that a sweep should have looked at by now."""
+    dead: int
+    """Dead letters."""
+
+
 class Elsewhere(msgspec.Struct, frozen=True):
     """Another sweeper is at work."""
 

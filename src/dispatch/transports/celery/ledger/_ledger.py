@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from dispatch._log import logger
-from dispatch.transports.celery.ledger._entry import Claim, Dropped, Elsewhere, Entered, Entry, Swept, Verdict
+from dispatch.transports.celery.ledger._entry import Claim, Dropped, Elsewhere, Entered, Entry, Size, Swept, Verdict
 from dispatch.transports.celery.ledger._letters import Bounds, Letters
 from dispatch.transports.celery.ledger._message import NO_STAMP, cut
 from dispatch.transports.celery.ledger._script import Command, Script, read
@@ -23,9 +23,13 @@ _AGAIN = Script("again")
 _BURY = Script("bury")
 _SWEEP = Script("sweep")
 _RELEASE = Script("release")
+_SIZE = Script("size")
 
 LOCK_MS = 3_000
 """A sweeper that is silent for so long is taken for dead."""
+
+_LATE_MS = 5_000
+"""A sweep looks twice a second, and another sweeper takes over within three."""
 
 _STEP = 50
 """Entries for one step of the sweep, or one renewal: less than a millisecond, in which the server does nothing else."""
@@ -187,6 +191,10 @@ class Ledger:
         swept = Swept(None if pause < 0 else pause, *counts)
         _mention(swept.letters_gone)
         return swept
+
+    def size(self) -> Size:
+        """How much is in it. As quick for many entries as for few."""
+        return Size(*_SIZE.run(self._client, self._root, _LATE_MS))
 
     def release(self, owner: str) -> None:
         """Give up the sweeper's lock, if it is `owner`'s."""

@@ -7,16 +7,23 @@ import random
 import threading
 import weakref
 from collections.abc import Callable
+from time import monotonic
 from uuid import uuid4
 
 from dispatch._fork import renew_in_child
 from dispatch._log import logger
 from dispatch._turn import Turn
-from dispatch.transports.celery.ledger._entry import Swept
+from dispatch.transports.celery.ledger._entry import Size, Swept
 from dispatch.transports.celery.ledger._ledger import Ledger
 
 _PERIOD = 0.5
 """Seconds at most between two steps: a delayed call that another process has entered is no later than that."""
+
+_COUNTED_EVERY = 5.0
+"""Seconds between two counts of what is in the ledger."""
+
+_COUNT_HOLDS = 30.0
+"""Seconds after which a count says nothing any more."""
 
 _SHORTEST, _LONGEST = 1.0, 30.0
 """Seconds between two tries when Redis cannot be reached."""
@@ -36,6 +43,12 @@ class Sweeper:
         self._bell: threading.Event
         self._begin()
         _sweepers.add(self)
+
+    @property
+    def size(self) -> Size | None:
+        """How much was in the ledger when it was last counted; `None`: nobody has, lately."""
+        size, at = self._counted
+        return None if monotonic() - at > _COUNT_HOLDS else size
 
     def start(self) -> None:
         """Twice is once. Raises `RuntimeError` when no thread can be started any more."""
@@ -66,12 +79,15 @@ class Sweeper:
         self._pid = os.getpid()
         self._thread = None
         self._bell = threading.Event()
+        self._counted: tuple[Size | None, float] = (None, 0.0)
 
     def _run(self, bell: threading.Event) -> None:
         round_ = _Round(self._connect)
         # `stop` puts another bell there.
         while bell is self._bell:
             pause = round_.step()
+            if bell is self._bell and monotonic() - self._counted[1] > _COUNTED_EVERY:
+                self._counted = (round_.size(), monotonic())
             bell.wait(pause)
             if bell is self._bell:
                 bell.clear()
@@ -101,6 +117,16 @@ class _Round:
             _mention(found)
             return _PERIOD if found.next_ms is None else min(found.next_ms / 1000, _PERIOD)
         return found.lock_ms / 1000 + _jitter(_PERIOD)
+
+    def size(self) -> Size | None:
+        """Counted; `None`: that cannot be done just now. Raises nothing."""
+        if self._ledger is None or self._failures:
+            return None
+        try:
+            return self._ledger.size()
+        except Exception as error:  # noqa: BLE001 - as in `step`
+            logger("ledger").debug("the ledger cannot be counted just now", error=repr(error))
+            return None
 
     def end(self) -> None:
         if self._ledger is None:

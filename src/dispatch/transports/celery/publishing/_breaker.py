@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from dispatch._log import logger
+
+Phase: TypeAlias = Literal["closed", "half_open", "open"]
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -41,8 +44,16 @@ class Breaker:
         self.limits = limits
         self._failures = 0
         self._pauses = 0
+        self._probing = False
         self.obstacle: str | None = None
         """What is wrong, while the breaker is open."""
+
+    @property
+    def phase(self) -> Phase:
+        """Half open: the broker is being tried, and nobody is let through yet."""
+        if self.obstacle is None:
+            return "closed"
+        return "half_open" if self._probing else "open"
 
     def accepted(self) -> None:
         """The broker took a message."""
@@ -59,11 +70,17 @@ class Breaker:
         if self.obstacle is None:
             logger("celery").warning("the broker fails, and is left alone for a while", why=why)
         self._pauses += 1
+        self._probing = False
         self.obstacle = why
+
+    def probe(self) -> None:
+        """The broker is tried from now on, until `open` or `close`."""
+        self._probing = True
 
     def close(self) -> None:
         """A probe has reached the broker: let everybody through."""
         self.obstacle = None
+        self._probing = False
         self._failures = 0
         logger("celery").info("the broker answers again")
 

@@ -50,6 +50,7 @@ class Courier:
 
     def probe(self) -> None:
         """Try to reach a broker that is left alone, and let everybody through when it answers."""
+        self._breaker.probe()
         line, obstacle = self._stand(())
         if line is None:
             self._breaker.open(obstacle.detail)

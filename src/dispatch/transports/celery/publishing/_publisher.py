@@ -14,7 +14,7 @@ from dispatch._fork import notice_fork, renew_in_child
 from dispatch._log import logger
 from dispatch._turn import Turn
 from dispatch.transports.celery.publishing._answer import Answer, refused
-from dispatch.transports.celery.publishing._breaker import Breaker, Limits
+from dispatch.transports.celery.publishing._breaker import Breaker, Limits, Phase
 from dispatch.transports.celery.publishing._courier import Courier
 from dispatch.transports.celery.publishing._line import Connect
 from dispatch.transports.celery.publishing._message import Message
@@ -93,6 +93,10 @@ class Publisher:
         While it is, every local call asks this, on the short way: a fork is noticed elsewhere (`_fork`).
         """
         return self._crew_.breaker.obstacle
+
+    @property
+    def breaker_state(self) -> Phase:
+        return self._crew_.breaker.phase
 
     def close(self, grace: float) -> int:
         """Take nothing new, send what waits, end the thread, within `grace` seconds. How many are left."""

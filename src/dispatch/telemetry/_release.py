@@ -1,0 +1,13 @@
+"""Which release of ours speaks, for the scope of tracers and meters."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+
+
+def release() -> str | None:
+    """`None`: it was never installed."""
+    with suppress(PackageNotFoundError):
+        return version("dispatch-router")
+    return None
