@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import metrics, trace
+from opentelemetry import trace
 from opentelemetry.trace import NoOpTracer, NoOpTracerProvider, ProxyTracerProvider, SpanContext, Tracer
 
 from dispatch._clock import ticks
@@ -15,7 +15,7 @@ from dispatch._recorder import recorder
 from dispatch.settings import Settings
 from dispatch.telemetry._anchor import Anchor
 from dispatch.telemetry._failures import harmless
-from dispatch.telemetry._meter import meter
+from dispatch.telemetry._meter import meter, meter_provider
 from dispatch.telemetry._names import SCHEMA_URL, SCOPE
 from dispatch.telemetry._release import release
 
@@ -126,7 +126,7 @@ def follow(settings: Settings) -> None:
 def flush(timeout: float = 2.0) -> None:
     """Have the global providers hand on what they hold; waits `timeout` seconds at most and never raises."""
     flushes: list[Callable[[int], object]] = []
-    for provider_of in (trace.get_tracer_provider, metrics.get_meter_provider):
+    for provider_of in (trace.get_tracer_provider, meter_provider):
         with harmless:
             provider: Any = provider_of()
             if hasattr(provider, "force_flush"):

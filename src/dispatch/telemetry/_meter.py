@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
-
-from opentelemetry import metrics
-from opentelemetry.metrics import MeterProvider, NoOpMeter, NoOpMeterProvider
 
 from dispatch._call import Call
 from dispatch._fork import renew_in_child
 from dispatch.settings import Settings
-from dispatch.telemetry._books import Books
 from dispatch.telemetry._failures import harmless
-from dispatch.telemetry._gauges import Figures, Held
 from dispatch.telemetry._names import SCHEMA_URL, SCOPE
 from dispatch.telemetry._release import release
+
+# OpenTelemetry's metrics and what we do with them would be a tenth of what `import dispatch` costs; they are imported
+# where there is a provider.
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+
+    from dispatch.telemetry._books import Books
+    from dispatch.telemetry._gauges import Figures, Held
 
 
 class Meter:
@@ -64,13 +69,17 @@ class Meter:
             books.renew()
 
     def _find(self, settings: Callable[[], Settings]) -> Books | None:
-        provider = metrics.get_meter_provider()
-        if is_nobody(provider):
+        provider = meter_provider()
+        if provider is None:
             return None
         said = settings()
         if said.telemetry == "off" or said.metrics == "off":
             return None
         if provider not in self._by_provider:
+            from opentelemetry.metrics import NoOpMeter  # noqa: PLC0415 - see above
+
+            from dispatch.telemetry._books import Books  # noqa: PLC0415 - see above
+
             made = provider.get_meter(SCOPE, release(), SCHEMA_URL)
             # What the SDK gives under OTEL_SDK_DISABLED.
             self._by_provider[provider] = None if isinstance(made, NoOpMeter) else Books(made, self._held)
@@ -86,10 +95,18 @@ class Meter:
         return [held for figures in self._figures for held in figures()]
 
 
-def is_nobody(provider: MeterProvider) -> bool:
-    """Whether it only keeps the place of one."""
+def meter_provider() -> MeterProvider | None:
+    """The global one, if there is any behind the API."""
+    if "opentelemetry.metrics" not in sys.modules and "OTEL_PYTHON_METER_PROVIDER" not in os.environ:
+        return None  # nobody can have set one
+    from opentelemetry import metrics  # noqa: PLC0415 - see above
+
+    provider = metrics.get_meter_provider()
     # By name: OpenTelemetry keeps to itself the class that it shows of tracers.
-    return isinstance(provider, NoOpMeterProvider) or type(provider).__name__ == "_ProxyMeterProvider"
+    nobody = (
+        isinstance(provider, metrics.NoOpMeterProvider) or type(provider).__name__ == "_ProxyMeterProvider"
+    )
+    return None if nobody else provider
 
 
 def gauge(figures: Figures) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import atexit
 from typing import Any
 
-from opentelemetry import metrics
-
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._listener import listener
-from dispatch.telemetry._meter import is_nobody
+from dispatch.telemetry._meter import meter_provider
 from dispatch.telemetry._signal import METRICS
 
 _ours: list[Any] = []
@@ -18,13 +16,15 @@ _ours: list[Any] = []
 
 def set_up_metrics(service: str | None) -> None:
     """Put a meter provider in place, unless there is one, or nobody wants any."""
-    if listener.settings.metrics == "off" or not is_nobody(metrics.get_meter_provider()):
+    if listener.settings.metrics == "off" or meter_provider() is not None:
         return
     exporters = METRICS.exporters(files=False)
     if not exporters or "none" in exporters:
         return
 
     # Here and not on top: the SDK costs 30 ms to import, and only applications that measure need it.
+    from opentelemetry import metrics  # noqa: PLC0415 - see above
+
     from dispatch.telemetry._metric_provider import build_meter_provider  # noqa: PLC0415 - see above
 
     provider = build_meter_provider(service=service, exporters=exporters)
