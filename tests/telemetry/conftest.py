@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from celery import Celery
 
 from dispatch.telemetry._failures import harmless
+from dispatch.transports.celery import build_app
+from dispatch.transports.celery._registration import withdraw_from
 from telemetry.handmade import Spans, provider_in_place
 
 
@@ -39,3 +42,18 @@ def spans() -> Iterator[Spans]:
     with provider_in_place(spans.provider):
         yield spans
     spans.provider.shutdown()
+
+
+@pytest.fixture
+def leaving_app() -> Iterator[Callable[[str], Celery]]:
+    """Makes apps by the address of their broker, which are taken out of the process after the test."""
+    made: list[Celery] = []
+
+    def make(broker_url: str) -> Celery:
+        made.append(build_app(broker_url, None))
+        return made[-1]
+
+    yield make
+    for app in made:
+        withdraw_from(app)
+        app.close()

@@ -7,13 +7,16 @@ from dispatch.telemetry._dispatch_span import dispatched as dispatched
 from dispatch.telemetry._execution import Execution as Execution
 from dispatch.telemetry._execution import executing as executing
 from dispatch.telemetry._failures import failures as failures
+from dispatch.telemetry._forwarding import forwarding as forwarding
 from dispatch.telemetry._listener import flush as flush
 from dispatch.telemetry._listener import follow as follow
 from dispatch.telemetry._listener import recording as recording
+from dispatch.telemetry._messaging import Server as Server
 from dispatch.telemetry._passage import arriving as arriving
 from dispatch.telemetry._passage import carrier as carrier
 from dispatch.telemetry._processing import processing as processing
 from dispatch.telemetry._publication import Publication as Publication
+from dispatch.telemetry._publication import keeping as keeping
 from dispatch.telemetry._publication import publishing as publishing
 from dispatch.telemetry._resumption import resume as resume
 from dispatch.telemetry._resumption import trace_id as trace_id
@@ -24,6 +27,7 @@ from dispatch.telemetry._waybill import sent_at as sent_at
 __all__ = [
     "Execution",
     "Publication",
+    "Server",
     "arriving",
     "carrier",
     "dispatched",
@@ -32,6 +36,8 @@ __all__ = [
     "failures",
     "flush",
     "follow",
+    "forwarding",
+    "keeping",
     "processing",
     "publishing",
     "recording",
