@@ -14,6 +14,7 @@ from dispatch.telemetry._listener import recording as recording
 from dispatch.telemetry._messaging import Server as Server
 from dispatch.telemetry._passage import arriving as arriving
 from dispatch.telemetry._passage import carrier as carrier
+from dispatch.telemetry._passage import joining as joining
 from dispatch.telemetry._processing import processing as processing
 from dispatch.telemetry._publication import Publication as Publication
 from dispatch.telemetry._publication import keeping as keeping
@@ -37,6 +38,7 @@ __all__ = [
     "flush",
     "follow",
     "forwarding",
+    "joining",
     "keeping",
     "processing",
     "publishing",

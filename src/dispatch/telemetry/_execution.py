@@ -26,7 +26,7 @@ from dispatch.telemetry._listener import listener
 class Execution:
     """A span that is current, here and now, until `end`. Whoever made it ends it, in the same context."""
 
-    __slots__ = ("_anchor", "_call", "_open", "_span", "_started", "_token")
+    __slots__ = ("_anchor", "_call", "_open", "_span", "_started", "_token", "context")
 
     def __init__(self, span: Span, context: Context, anchor: Anchor, started: int, call: Call | None = None) -> None:
         self._span = span
@@ -34,6 +34,8 @@ class Execution:
         self._started = started
         self._call = call
         self._open = True
+        self.context = context
+        """What is current until the end; kept for whom it is to follow."""
         self._token: Token[Context] | None = attach(context)
 
     def end(self, outcome: Outcome) -> None:

@@ -18,6 +18,7 @@ from dispatch._outcome import Failure, Outcome, Success
 from dispatch._registry import TaskSpec, registry
 from dispatch.errors import CallFailed, ResultNotSerializable
 from dispatch.transports.celery._broker_kind import messaging_system, server_of
+from dispatch.transports.celery._canvas import remember
 from dispatch.transports.celery._delays import queue_of
 from dispatch.transports.celery._durability import durability_of
 from dispatch.transports.celery.worker._attempt import TAKEN, attempt_again
@@ -57,6 +58,7 @@ def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any
         store_expired(task, request)
         raise Ignore("it expired while it waited for its turn")
     execution = None if request.is_eager else _processing(task, request)
+    remember(request, execution)
     begin(request)
     outcome = _executed(spec, args, kwargs)
     if claims is not None and isinstance(outcome, Failure) and isinstance(outcome.error, Retry):
