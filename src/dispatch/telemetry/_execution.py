@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextvars import Token
 
 from opentelemetry.context import Context, attach, detach
-from opentelemetry.trace import INVALID_SPAN, Span, Tracer, get_current_span, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, Link, Span, Tracer, get_current_span, set_span_in_context
 
 from dispatch._call import Call
 from dispatch._clock import ticks
@@ -106,6 +106,8 @@ def _executing(call: Call, tracer: Tracer, process: int | None) -> Execution | N
         f"execute {call.spec.name}",
         context,
         attributes=_of_execution(call, decision, taken - max(sent, call.due), process),
+        # Another process made the call, or this one long ago: it lay on disk.
+        links=[Link(parent.get_span_context())] if isinstance(opened, Remote) else (),
         start_time=anchor.at(started),
     )
     return Execution(span, set_span_in_context(span, context), anchor, started, call)

@@ -28,9 +28,6 @@ from dispatch.transports._statistics import DestinationStatistics
 _START_NS = 10**9
 """At best: the watchman's next look. Whoever is away may be away for longer, so a spool never competes on time."""
 
-_SYSTEM = "dispatch_spool"
-"""Its name where OpenTelemetry asks for the messaging system."""
-
 _DOUBT_NS = 5 * 10**9
 """A call that its broker may have waits so long before it is published again: the answer may only be late."""
 
@@ -86,13 +83,7 @@ class SpoolDestination:
         unfit = self.unfit(call.decision.durability)
         if unfit is not None:
             return unfit  # its broker was asked meanwhile, and does not keep what is durable
-        publication = telemetry.publishing(call, queue=self.name, system=_SYSTEM, size=0)
-        passed: PassedOver | None = PassedOver(self.name, "unknown", "its caller stopped waiting for the disk")
-        try:
-            passed = yield from self._kept(call, publication.headers)
-        finally:
-            publication.end(passed)
-        return passed
+        return (yield from self._kept(call, telemetry.keeping(call)))
 
     def run_here(self, call: Call, *, awaiting: bool) -> None:
         return None
