@@ -3,6 +3,7 @@
 Nothing here ever raises into a call: what goes wrong is counted (`failures()`) and dropped.
 """
 
+from dispatch.telemetry._dead_letter import dead_lettered as dead_lettered
 from dispatch.telemetry._dispatch_span import dispatched as dispatched
 from dispatch.telemetry._execution import Execution as Execution
 from dispatch.telemetry._execution import executing as executing
@@ -31,6 +32,7 @@ __all__ = [
     "Server",
     "arriving",
     "carrier",
+    "dead_lettered",
     "dispatched",
     "due_in",
     "executing",
