@@ -9,6 +9,7 @@ from dispatch.telemetry._execution import Execution as Execution
 from dispatch.telemetry._execution import executing as executing
 from dispatch.telemetry._failures import failures as failures
 from dispatch.telemetry._forwarding import forwarding as forwarding
+from dispatch.telemetry._hand_over import HandOver as HandOver
 from dispatch.telemetry._listener import flush as flush
 from dispatch.telemetry._listener import follow as follow
 from dispatch.telemetry._listener import recording as recording
@@ -28,6 +29,7 @@ from dispatch.telemetry._waybill import sent_at as sent_at
 
 __all__ = [
     "Execution",
+    "HandOver",
     "Publication",
     "Server",
     "arriving",
