@@ -13,6 +13,7 @@ from dispatch.telemetry._hand_over import HandOver as HandOver
 from dispatch.telemetry._listener import flush as flush
 from dispatch.telemetry._listener import follow as follow
 from dispatch.telemetry._listener import recording as recording
+from dispatch.telemetry._map_span import MapSpan as MapSpan
 from dispatch.telemetry._messaging import Server as Server
 from dispatch.telemetry._passage import arriving as arriving
 from dispatch.telemetry._passage import carrier as carrier
@@ -30,6 +31,7 @@ from dispatch.telemetry._waybill import sent_at as sent_at
 __all__ = [
     "Execution",
     "HandOver",
+    "MapSpan",
     "Publication",
     "Server",
     "arriving",
