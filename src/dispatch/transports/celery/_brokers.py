@@ -14,7 +14,7 @@ from dispatch import telemetry
 from dispatch._log import logger
 from dispatch._turn import Turn
 from dispatch.errors import NotConfigured
-from dispatch.transports.celery._broker_kind import messaging_system, server_of
+from dispatch.transports.celery._broker_kind import messaging_system, routing_key_of, server_of
 from dispatch.transports.celery._redis import connect, keeps_ledger
 from dispatch.transports.celery.ledger import Sweeper
 from dispatch.transports.celery.publishing import Limits, Message, Publisher, Ticket, load
@@ -37,6 +37,10 @@ class Way(msgspec.Struct, frozen=True, eq=False):
     """Of the broker's ledger, where it has one."""
     accepted: frozenset[str]
     """The content types that its workers take; they throw away what has another."""
+
+    def routing_key(self, queue: str) -> str | None:
+        """RabbitMQ's, by which messages get into the queue; elsewhere there is none."""
+        return routing_key_of(self.app, queue) if self.system == "rabbitmq" else None
 
     def submit(self, message: Message, patience: float) -> Ticket:
         """Hand `message` to the publisher, and have the ledger swept from now on if it is to keep it. Never waits."""

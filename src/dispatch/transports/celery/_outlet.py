@@ -20,7 +20,6 @@ from dispatch.spool import Forwarder, Row, Spool, Verdict
 from dispatch.transports._arguments import Uncarried
 from dispatch.transports._destination import Destination
 from dispatch.transports._outlet import Parcel
-from dispatch.transports.celery._broker_kind import routing_key_of
 from dispatch.transports.celery._brokers import Way
 from dispatch.transports.celery.destination import CeleryDestination
 from dispatch.transports.celery.publishing import Answer, Message, Ticket, opened, sealed
@@ -140,7 +139,7 @@ def _sent(message: Message, destination: CeleryDestination, way: Way) -> tuple[T
         system=way.system,
         size=message.body.size,
         server=way.server,
-        routing_key=routing_key_of(way.app, queue),
+        routing_key=way.routing_key(queue),
     )
     headers = {**message.headers, **publication.headers}
     traced = msgspec.structs.replace(message, headers=headers, context=publication.context)

@@ -20,7 +20,6 @@ from dispatch.pool import Drained
 from dispatch.transports._arguments import Uncarried
 from dispatch.transports._destination import HandOver
 from dispatch.transports._statistics import DestinationStatistics
-from dispatch.transports.celery._broker_kind import routing_key_of
 from dispatch.transports.celery._brokers import Broker, Way
 from dispatch.transports.celery._outlook import Outlook
 from dispatch.transports.celery.ledger import Terms
@@ -131,7 +130,7 @@ class CeleryDestination:
             system=way.system,
             size=body.size,
             server=way.server,
-            routing_key=routing_key_of(way.app, queue),
+            routing_key=way.routing_key(queue),
         )
         passed: PassedOver | None = PassedOver(self.name, "unknown", "its caller stopped waiting for the answer")
         self._outstanding.add(call)

@@ -193,7 +193,7 @@ def _not_known(row: Row) -> Verdict:
 def _dead(row: Row, detail: str, told: str = "", error: BaseException | None = None) -> Verdict:
     log = logger("spool")
     log.error("a spooled call failed and is kept as dead", task=row.task, call=row.id, why=detail, trace=row.trace)
-    reason = "failed" if error is not None else "max_deliveries" if row.unended >= _MOST_UNENDED else "unclaimed"
+    reason = "max_deliveries" if row.unended >= _MOST_UNENDED else "failed"
     trace = row.headers.get("trace") or {}
     telemetry.dead_lettered(row.task, trace, call_id=row.id, reason=reason, error=error, attempt=row.attempt)
     return Verdict(row.id, "never", detail, told)
