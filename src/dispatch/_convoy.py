@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, cast
 
 from dispatch._clock import ticks
 from dispatch._group import Group
-from dispatch._handle import Handle
+from dispatch._handle import Handle, call_of
 from dispatch._registry import TaskSpec
 from dispatch._steps import Steps
 from dispatch.errors import OutcomeUnknown, PartlySent
@@ -85,6 +85,11 @@ class Convoy:
     def group(self) -> Group[Any]:
         """Of the calls that were sent, in the order of their items."""
         return Group([handle for handle in self._handles if handle is not None])
+
+    def tally(self) -> tuple[int, Mapping[str, int]]:
+        """How many items were drawn, and how many calls each destination has."""
+        drawn = max(len(self._handles), 0 if self._stopped_at is None else self._stopped_at + 1)
+        return drawn, Counter(call_of(handle).decision.destination for handle in self.group)
 
     def account(self, error: Exception) -> PartlySent | None:
         """What a caller must know besides `error`; `None`: there is nothing else."""

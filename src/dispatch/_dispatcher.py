@@ -219,6 +219,9 @@ class Dispatcher(Reign):
         except NotAccepted as rejected:
             # `on_full: reject`: the call must go nowhere else.
             self._refuse(call, [*passed, *rejected.passed_over])
+        except BaseException as gone:
+            telemetry.dispatched(call, gone)  # whoever sent it was cancelled or interrupted, or has taken it back
+            raise
         if answer is None:
             call.sent = call.sent or ticks()
             telemetry.dispatched(call)

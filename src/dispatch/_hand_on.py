@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import Context
 
+from dispatch import telemetry
 from dispatch._call import Call
 from dispatch._clock import ticks
 from dispatch._log import logger
@@ -16,12 +18,15 @@ from dispatch.transports import Destination
 def hand_on(call: Call, plan: Plan, destinations: Mapping[str, Destination], *, away_from: str) -> bool:
     """Offer `call` to the other candidates of its rule, best first. True: one of them has it, or may have it.
 
-    Whoever takes it finds it as if it had just been sent, except for its times. Nobody can cancel it
-    meanwhile. Blocks where the candidates do; never raises.
+    Whoever takes it finds it as if it had just been sent, by its caller and in the caller's trace, except for its
+    times. Nobody can cancel it meanwhile. Blocks where the candidates do; never raises.
     """
     if not call.claim():
         return False  # cancelled
     passed = [PassedOver(away_from, "refused", "it is shut down")]
+    told = telemetry.HandOver(call)
+    # A copy: elsewhere in this process the call may begin to run, in its own context, before we are back.
+    context = Context() if call.context is None else call.context.copy()
     size = call.payload
     route = plan.only or plan.route(size)
     for candidate in plan.candidates(route, size):
@@ -29,10 +34,12 @@ def hand_on(call: Call, plan: Plan, destinations: Mapping[str, Destination], *, 
             passed.append(candidate)
         elif candidate.name != away_from:
             call.decision = route.decision_for(candidate, tuple(passed))
-            why = _offered(call, destinations[candidate.name])
+            why = context.run(_offered, call, destinations[candidate.name])
             if why is None or why.why == "unknown":
+                told.end()
                 return True
             passed.append(why)
+    told.end(passed)
     return False
 
 

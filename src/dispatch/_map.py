@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any, TypeAlias
 
+from dispatch import telemetry
 from dispatch._clock import ticks
 from dispatch._convoy import Convoy
 from dispatch._group import Group
@@ -25,16 +26,17 @@ def send_each(
     """Draw one item, send it, draw the next. Raises `PartlySent` once something was sent."""
     spec.signature(None, *common, **common_kwargs)  # it asks how many there are and their names, never what they are
     convoy = Convoy(lambda item: start(spec, (item, *common), common_kwargs, ticks()), spec)
-    try:
-        for item in items:
-            steps = convoy.send(item)
-            if steps is not None:
-                block(steps)
-        block(convoy.arrive())
-    except BaseException as error:
-        block(convoy.stop())
-        _tell(convoy, error)
-        raise
+    with telemetry.MapSpan(spec.name, convoy.tally):
+        try:
+            for item in items:
+                steps = convoy.send(item)
+                if steps is not None:
+                    block(steps)
+            block(convoy.arrive())
+        except BaseException as error:
+            block(convoy.stop())
+            _tell(convoy, error)
+            raise
     return convoy.group
 
 
@@ -59,18 +61,19 @@ async def asend_each(
         if steps is not None:
             await leave_free(steps)
 
-    try:
-        if isinstance(items, AsyncIterable):
-            async for item in items:
-                await send(item)
-        else:
-            for item in items:
-                await send(item)
-        await leave_free(convoy.arrive())
-    except BaseException as error:
-        await leave_free(convoy.stop())
-        _tell(convoy, error)
-        raise
+    with telemetry.MapSpan(spec.name, convoy.tally):
+        try:
+            if isinstance(items, AsyncIterable):
+                async for item in items:
+                    await send(item)
+            else:
+                for item in items:
+                    await send(item)
+            await leave_free(convoy.arrive())
+        except BaseException as error:
+            await leave_free(convoy.stop())
+            _tell(convoy, error)
+            raise
     return convoy.group
 
 

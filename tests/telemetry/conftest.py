@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from textwrap import dedent
 
 import pytest
+from celery import Celery
 
 from dispatch.telemetry._failures import harmless
+from dispatch.transports.celery import build_app
+from dispatch.transports.celery._registration import withdraw_from
 from telemetry.handmade import Spans, provider_in_place
 from telemetry.metered import Readings, meters_in_place
 
@@ -80,3 +83,18 @@ def program(tmp_path):
         return done.stdout + done.stderr
 
     return run
+
+
+@pytest.fixture
+def leaving_app() -> Iterator[Callable[[str], Celery]]:
+    """Makes apps by the address of their broker, which are taken out of the process after the test."""
+    made: list[Celery] = []
+
+    def make(broker_url: str) -> Celery:
+        made.append(build_app(broker_url, None))
+        return made[-1]
+
+    yield make
+    for app in made:
+        withdraw_from(app)
+        app.close()

@@ -117,16 +117,16 @@ def run(call, body=lambda: None, outcome=DONE):
     return call.context.run(work)
 
 
-def send(call, passed=None):
+def send(call, passed=None, **where):
     """What the transport and the dispatcher do."""
-    publication = telemetry.publishing(call, queue="default", system="redis", size=18)
+    publication = telemetry.publishing(call, **{"queue": "default", "system": "redis", "size": 18, **where})
     publication.end(passed)
     call.sent = ticks()
     telemetry.dispatched(call)
     return publication.headers
 
 
-def receive(headers, call_id="1", body=lambda: None, outcome=DONE, *, attempt=1, taken=0):
+def receive(headers, call_id="1", body=lambda: None, outcome=DONE, *, attempt=1, taken=0, **where):
     """What a worker does with the message, in a context where nothing is current."""
 
     def work():
@@ -134,11 +134,10 @@ def receive(headers, call_id="1", body=lambda: None, outcome=DONE, *, attempt=1,
             "shop.charge",
             headers,
             call_id=call_id,
-            queue="default",
-            system="redis",
             durability="durable",
             attempt=attempt,
             taken=taken or ticks(),
+            **{"queue": "default", "system": "redis", **where},
         )
         body()
         if execution is not None:

@@ -8,7 +8,7 @@ import pytest
 from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import default_setter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -55,6 +55,50 @@ def test_the_publish_span_speaks_the_messaging_conventions(spans):
         "messaging.message.id": call.id,
         "messaging.message.body.size": 18,
     } == dict(span.attributes)
+
+
+@pytest.mark.parametrize(("system", "key"), [("rabbitmq", "orders"), ("redis", None)])
+def test_both_sides_say_which_broker_it_was(spans, system, key):
+    """By host and port; the routing key is RabbitMQ's, and Redis has none."""
+    where = {"system": system, "server": telemetry.Server("broker.local", 5672), "routing_key": "orders"}
+    receive(send(a_call(made=QUEUE), **where), **where)
+
+    for name in ("publish", "process"):
+        said = spans[name].attributes
+        assert ("broker.local", 5672) == (said["server.address"], said["server.port"])
+        assert key == said.get("messaging.rabbitmq.destination.routing_key")
+
+
+def test_a_broker_without_a_port_has_none(spans):
+    """A Unix socket."""
+    send(a_call(made=QUEUE), server=telemetry.Server("/run/redis.sock"))
+
+    assert "/run/redis.sock" == spans["publish"].attributes["server.address"]
+    assert "server.port" not in spans["publish"].attributes
+
+
+def test_samplers_see_the_message_when_the_span_is_made(spans):
+    """What is laid on afterwards comes too late for them."""
+    seen = {}
+
+    class Curious(Sampler):
+        def should_sample(self, *given):
+            _, _, name, _, attributes, _ = given
+            seen[name.split()[0]] = set(attributes)
+            return ALWAYS_ON.should_sample(*given)
+
+        def get_description(self):
+            return "curious"
+
+    curious = Spans(sampler=Curious())
+    with provider_in_place(curious.provider):
+        receive(send(a_call(made=QUEUE), server=telemetry.Server("h", 1)), server=telemetry.Server("h", 1))
+
+    for name in ("publish", "process"):
+        assert {
+            "messaging.system", "messaging.operation.name", "messaging.operation.type", "messaging.destination.name",
+            "messaging.message.id", "server.address", "server.port",
+        } <= seen[name]  # fmt: skip
 
 
 def test_the_dispatch_span_has_the_final_decision_and_the_price_of_the_publish(spans):

@@ -13,7 +13,7 @@ from dispatch._clock import ticks
 from dispatch._outcome import Success
 from dispatch.settings import Settings
 from dispatch.telemetry._listener import listener
-from telemetry.handmade import Spans, a_call, provider_in_place
+from telemetry.handmade import Spans, a_call, provider_in_place, run
 
 
 def test_without_an_sdk_nothing_is_recorded(nobody_listens):
@@ -149,6 +149,15 @@ def test_flush_returns_in_time_from_a_provider_that_does_not():
     with provider_in_place(Slow(shutdown_on_exit=False)):
         telemetry.flush(timeout=0.05)
     released.set()
+
+
+def test_a_provider_that_is_set_after_the_dispatcher_was_made_sees_the_first_call(spans):
+    """Making a dispatcher looks for nobody: the provider may come in the next line."""
+    with provider_in_place(None):
+        telemetry.follow(Settings())
+        trace._TRACER_PROVIDER = spans.provider
+        run(a_call())
+    assert ["dispatch shop.resize", "execute shop.resize"] == spans.names
 
 
 def test_flush_of_a_provider_that_raises_is_counted(failures):

@@ -88,6 +88,7 @@ def test_a_provider_that_comes_later_is_found_within_a_second(monkeypatch):
     """Calls before that are not in it."""
     readings = Readings()
     with meters_in_place(None):
+        recording(ticks())
         end()
         monkeypatch.setattr(api, "_METER_PROVIDER", readings.provider)
         recording(ticks())

@@ -50,7 +50,7 @@ class Account(msgspec.Struct, gc=False):
         attributes[n.CALL] = self.told_id or self.space.text(self.number)
         if self.part != "run":
             attributes |= of_payload(self.payload)
-            paid = Overhead.of(self.entered, self.decided, self.serialized, self.sent)
+            paid = Overhead.of(self, self.sent)
             attributes |= of_overhead(paid) if self.part == "hand_over" else {n.OVERHEAD: paid.total / 1e3}
         if self.part != "hand_over":
             attributes[n.WAIT] = self.wait / 1e3

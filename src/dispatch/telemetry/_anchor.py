@@ -15,7 +15,13 @@ class Anchor:
 
     def __init__(self) -> None:
         self.ticks = ticks()
+        """When it was made."""
         self._ahead = wall() - self.ticks
+
+    @property
+    def wall(self) -> int:
+        """The date of `ticks`."""
+        return self.at(self.ticks)
 
     def at(self, moment: int) -> int:
         """The date of `moment`, in nanoseconds since 1970."""

@@ -100,11 +100,11 @@ def dispatched(call: Call, error: BaseException | None = None) -> None:
     For the dispatcher, after the slow path and on the caller's thread. Never raises.
     """
     with harmless:
+        tracer = listener.current()  # first: who takes metrics is looked for here too
         if error is not None or call.source is not None:
             call.record(None if error is None else type(error))
         opened: DispatchSpan | None = call.span
         if opened is None:
-            tracer = listener.current()
             # Without an error the worker builds the span; a caller that left it nothing has nothing to say.
             if error is None or tracer is None or listener.drops(get_current_span().get_span_context()):
                 return
@@ -115,7 +115,7 @@ def dispatched(call: Call, error: BaseException | None = None) -> None:
 
 def _conclude(span: Span, call: Call, moment: int, error: BaseException | None) -> None:
     if error is None:
-        paid = Overhead.of(call.entered, call.decided, call.serialized, moment)
+        paid = Overhead.of(call, moment)
         span.set_attributes({**of_decision(call.decision), **of_overhead(paid)})
         return
     if isinstance(error, NotAccepted):

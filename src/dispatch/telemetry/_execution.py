@@ -9,7 +9,15 @@ from __future__ import annotations
 from contextvars import Token
 
 from opentelemetry.context import Context, attach, detach
-from opentelemetry.trace import Span, SpanContext, Tracer, get_current_span, set_span_in_context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    Span,
+    SpanContext,
+    Tracer,
+    get_current_span,
+    set_span_in_context,
+)
 
 from dispatch._call import Call
 from dispatch._clock import ticks
@@ -21,13 +29,14 @@ from dispatch.telemetry._dispatch_span import DispatchSpan, Remote, steps_of
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._fault import fail_with
 from dispatch.telemetry._listener import listener
+from dispatch.telemetry._relation import relation_of
 from dispatch.telemetry._start import start_span
 
 
 class Execution:
     """A span that is current, here and now, until `end`. Whoever made it ends it, in the same context."""
 
-    __slots__ = ("_account", "_anchor", "_call", "_open", "_span", "_started", "_token")
+    __slots__ = ("_account", "_anchor", "_call", "_open", "_span", "_started", "_token", "context")
 
     def __init__(
         self,
@@ -45,6 +54,8 @@ class Execution:
         self._call = call
         self._account = account
         self._open = True
+        self.context = context
+        """What is current until the end; kept for whom it is to follow."""
         self._token: Token[Context] | None = attach(context)
 
     def end(self, outcome: Outcome) -> None:
@@ -90,6 +101,7 @@ class Unsampled(Execution):
 
     def __init__(self, context: Context) -> None:
         self._open = False
+        self.context = context
         self._token = attach(context)
 
 
@@ -113,35 +125,47 @@ def executing(call: Call, *, process: int | None = None) -> Execution | None:
 
 def _executing(call: Call, tracer: Tracer, process: int | None) -> Execution | None:
     opened: DispatchSpan | Remote | None = call.span
-    context: Context | None = None
-    account: Account | None
+    anchor = listener.anchor if opened is None else opened.anchor
+    parent = get_current_span().get_span_context()
+    linked = listener.relation != "child" and _is_linked(call)
     if opened is None:
-        anchor, parent = listener.anchor, get_current_span().get_span_context()
-        if listener.drops(parent):
+        dropped = listener.drops(parent)
+        if dropped and not linked:
             return None
-        if listener.detail != "compact":
+        if listener.detail != "compact" and not dropped:
             opened = _handed_over(call, tracer, parent, anchor)
-    else:
-        anchor = opened.anchor
-    started = call.started or ticks()
-    name, date = f"execute {call.spec.name}", anchor.at(started)
-    if opened is None:
-        span, account = start_span(tracer, name, parent, context, date=date, account=lambda: of_both(call, process))
-    else:
-        context = set_span_in_context(opened.span)
-        if not opened.recorded:
+    context: Context | None = None
+    if opened is not None:
+        parent, context = opened.span.get_span_context(), set_span_in_context(opened.span)
+        if not (opened.recorded or linked):
             return Unsampled(context)
-        parent = opened.span.get_span_context()
-        span, account = start_span(tracer, name, parent, context, date=date, account=lambda: of_run(call, process))
+    # What was made by another process, or by this one long ago and lay on disk, is linked as well.
+    links = [Link(parent)] if parent.is_valid and (linked or isinstance(opened, Remote)) else ()
+    if linked:
+        parent, context = INVALID_SPAN.get_span_context(), set_span_in_context(INVALID_SPAN)
+    started = call.started or ticks()
+    span, account = start_span(
+        tracer,
+        f"execute {call.spec.name}",
+        parent,
+        context,
+        date=anchor.at(started),
+        links=links,
+        account=lambda: of_both(call, process) if opened is None else of_run(call, process),
+    )
     if account is not None:
         call.trace = span.get_span_context()
     if call.retry is not None:
         # For the attempts to come.
         call.span = opened or DispatchSpan.after(span, anchor, recorded=account is not None)
     context = set_span_in_context(span, context)
-    return (
-        Unsampled(context) if account is None else Execution(span, context, anchor, started, call=call, account=account)
-    )
+    if account is None:
+        return Unsampled(context)
+    return Execution(span, context, anchor, started, call=call, account=account)
+
+
+def _is_linked(call: Call) -> bool:
+    return relation_of(age_ns=(call.taken or ticks()) - call.entered, attempt=call.attempt) == "link"
 
 
 def _handed_over(call: Call, tracer: Tracer, parent: SpanContext, anchor: Anchor) -> DispatchSpan:
@@ -151,5 +175,6 @@ def _handed_over(call: Call, tracer: Tracer, parent: SpanContext, anchor: Anchor
     sent = call.sent or call.taken or ticks()
     if account is not None and listener.detail == "debug":
         steps_of(call, tracer, anchor, span, sent)
-    span.end(end_time=anchor.at(sent))
+    with harmless:  # a processor that fails at its end must not cost the other span
+        span.end(end_time=anchor.at(sent))
     return DispatchSpan.after(span, anchor, recorded=account is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from opentelemetry import trace
 from opentelemetry.trace import NoOpTracer, NoOpTracerProvider, ProxyTracerProvider, SpanContext, Tracer
@@ -29,7 +29,7 @@ _SILENT = Settings.model_construct(telemetry="off")
 class Listener:
     """The answer, kept for a second: an application may set its provider up after its first call."""
 
-    __slots__ = ("_due", "_settings", "_trusts_parent", "anchor", "detail", "light", "tracer")
+    __slots__ = ("_due", "_settings", "_trusts_parent", "anchor", "detail", "light", "relation", "tracer")
 
     def __init__(self) -> None:
         self._due = 0
@@ -39,6 +39,8 @@ class Listener:
         """Not a second old where `current()` was just asked: the clocks cannot have drifted apart by a microsecond."""
         self.detail = "full"
         """`DISPATCH_TRACE_DETAIL`."""
+        self.relation: Literal["child", "link", "auto"] = "child"
+        """`DISPATCH_TRACE_RELATION`."""
         self.light: LightTracer | None = None
         """`tracer`, where it is one."""
         self.tracer: Tracer | None = None
@@ -66,6 +68,8 @@ class Listener:
         """Take the word of `settings`; `None`: of the environment, when it matters."""
         self._settings = settings
         self.look()
+        # And again at the first call: an application may make its dispatcher first, and its provider in the next line.
+        self._due = 0
 
     @property
     def settings(self) -> Settings:
@@ -89,7 +93,7 @@ class Listener:
         provider = trace.get_tracer_provider()
         if isinstance(provider, ProxyTracerProvider | NoOpTracerProvider):
             return None
-        self.detail = self.settings.trace_detail
+        self.detail, self.relation = self.settings.trace_detail, self.settings.trace_relation
         if self.muted or self.detail == "off":
             return None
         tracer = provider.get_tracer(SCOPE, release(), SCHEMA_URL)

@@ -103,9 +103,7 @@ def meter_provider() -> MeterProvider | None:
 
     provider = metrics.get_meter_provider()
     # By name: OpenTelemetry keeps to itself the class that it shows of tracers.
-    nobody = (
-        isinstance(provider, metrics.NoOpMeterProvider) or type(provider).__name__ == "_ProxyMeterProvider"
-    )
+    nobody = isinstance(provider, metrics.NoOpMeterProvider) or type(provider).__name__ == "_ProxyMeterProvider"
     return None if nobody else provider
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry import propagate
 from opentelemetry.context import get_current
 from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Tracer, get_current_span, set_span_in_context
 
@@ -13,10 +12,13 @@ from dispatch._clock import ticks
 from dispatch.telemetry import _names as n
 from dispatch.telemetry._anchor import Anchor
 from dispatch.telemetry._attributes import Attributes
+from dispatch.telemetry._carried import carried
 from dispatch.telemetry._execution import Execution
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._listener import listener
-from dispatch.telemetry._waybill import sent_at, unpack
+from dispatch.telemetry._messaging import Server, of_message
+from dispatch.telemetry._relation import Relation, relation_of
+from dispatch.telemetry._waybill import made_at, sent_at, unpack
 
 
 def processing(
@@ -29,12 +31,14 @@ def processing(
     durability: str,
     attempt: int,
     taken: int,
+    server: Server | None = None,
+    routing_key: str | None = None,
 ) -> Execution | None:
     """Make `process {task}` current for the body that is about to run. Never raises.
 
-    Its parent is the `publish` span that the headers name, and it is linked to it too. `taken` is when the worker
-    got the message, in `ticks`. `None`: nobody takes spans, or somebody else's span is already current for this
-    message; that one then carries our attributes.
+    Its parent is the `publish` span that the headers name, unless `relation_of` wants it to be a root; it is linked
+    to it either way. `taken` is when the worker got the message, in `ticks`. `None`: nobody takes spans, or somebody
+    else's span is already current for this message; that one then carries our attributes.
     """
     tracer = listener.current()
     if tracer is None:
@@ -57,26 +61,30 @@ def processing(
         if current.get_span_context().is_valid and not current.get_span_context().is_remote:
             current.set_attributes(attributes)
             return None
-        messaging: Attributes = {
-            n.SYSTEM: system,
-            n.OPERATION_NAME: "process",
-            n.OPERATION_TYPE: "process",
-            n.QUEUE: queue,
-            n.MESSAGE: call_id,
-        }
-        return _processing(tracer, f"process {task_name}", headers, {**attributes, **messaging}, anchor)
+        attributes |= of_message("process", call_id, queue=queue, system=system, server=server, routing_key=routing_key)
+        made = made_at(headers)
+        age_ns = 0 if made is None else anchor.wall - made
+        relation = relation_of(age_ns=age_ns, attempt=attempt)
+        return _processing(tracer, f"process {task_name}", headers, attributes, anchor=anchor, relation=relation)
     return None
 
 
 def _processing(
-    tracer: Tracer, name: str, headers: Mapping[str, Any], attributes: Attributes, anchor: Anchor
+    tracer: Tracer,
+    name: str,
+    headers: Mapping[str, Any],
+    attributes: Attributes,
+    *,
+    anchor: Anchor,
+    relation: Relation,
 ) -> Execution:
-    # Propagators expect text and stumble over anything else that a message may carry.
-    carrier = {key: value for key, value in headers.items() if isinstance(value, str)}
-    context = propagate.extract(carrier, get_current())
+    context = carried(headers, get_current())
     creation = get_current_span(context).get_span_context()
     started = ticks()
-    if listener.drops(creation):
+    if relation == "link":
+        # A root's own decision: drawing the caller's lots and then ours would leave next to nothing.
+        context = set_span_in_context(INVALID_SPAN, context)
+    elif listener.drops(creation):
         return Execution(INVALID_SPAN, context, anchor, started)
     span = tracer.start_span(
         name,

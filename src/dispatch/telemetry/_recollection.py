@@ -51,7 +51,7 @@ def _record(call: Finished, anchor: Anchor, here: Process) -> CallRecord:
         {} if call.decision is None else _of_decision(call.decision, taken=call.error is None or bool(call.started))
     )
     if sent := call.sent or call.taken:
-        paid = Overhead.of(call.entered, call.decided, call.serialized, sent)
+        paid = Overhead.of(call, sent)
         changes |= {
             "overhead_us": paid.total / 1e3,
             "decide_us": paid.decide / 1e3,

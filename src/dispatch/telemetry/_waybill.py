@@ -9,7 +9,7 @@ from typing import get_args
 from urllib.parse import quote, unquote
 
 from dispatch._call import Call
-from dispatch._clock import wall
+from dispatch._clock import ticks, wall, wall_of
 from dispatch._decision import Reason
 from dispatch.telemetry import _names as n
 from dispatch.telemetry._attributes import Attributes
@@ -25,6 +25,7 @@ _WORDS = {
 }
 _NUMBERS = {"decide_us": n.DECIDE, "serialize_us": n.SERIALIZE}
 """What the caller had paid when the message was written; the publish itself was still to come."""
+_MADE = "made"
 
 
 def pack(call: Call) -> str:
@@ -32,7 +33,10 @@ def pack(call: Call) -> str:
     decision = call.decision
     decided = max(call.decided, call.entered)
     words = _words(decision.destination, decision.rule, decision.reason, decision.policy_version)
-    text = f"{words};decide_us={(decided - call.entered) / 1e3:.1f}"
+    text = f"{words};{_MADE}={wall_of(call.entered, now_wall=wall(), now_ticks=ticks())}"
+    if call.stage == "running":
+        return text  # claimed to be handed on at a shutdown: what its caller has paid is long ago
+    text += f";decide_us={(decided - call.entered) / 1e3:.1f}"
     if call.serialized:
         text += f";serialize_us={max(0, call.serialized - decided) / 1e3:.1f}"
     return text
@@ -65,9 +69,21 @@ def unpack(headers: Mapping[str, object]) -> Attributes:
     return attributes
 
 
+def made_at(headers: Mapping[str, object]) -> int | None:
+    """When `delay` was called, in nanoseconds since 1970, if our header says so credibly."""
+    text = headers.get(n.ROUTE_HEADER)
+    if not isinstance(text, str) or len(text) > _LONGEST:
+        return None
+    _, found, rest = text.partition(f";{_MADE}=")
+    return _moment(rest.partition(";")[0]) if found else None
+
+
 def sent_at(headers: Mapping[str, object]) -> int | None:
     """When the message was written, in nanoseconds since 1970, if it says so credibly."""
-    text = headers.get(n.SENT_HEADER)
+    return _moment(headers.get(n.SENT_HEADER))
+
+
+def _moment(text: object) -> int | None:
     # 19 digits reach the year 2286; `isdigit` alone would let other alphabets' digits through.
     if isinstance(text, str) and len(text) <= 19 and text.isascii() and text.isdigit():
         return int(text) or None

@@ -54,8 +54,8 @@ def test_two_deliveries_of_one_call_in_one_process_end_each_for_itself(claims, l
     claims.begin(TASK, first)
     claims.begin(TASK, second)
 
-    claims.end(first, "SUCCESS")
+    claims.end(None, first, "SUCCESS")
     assert (["second"], [("first", "done")]) == (owners(claims), ledger.settled)
 
-    claims.end(second, "SUCCESS")
+    claims.end(None, second, "SUCCESS")
     assert ([], [("first", "done"), ("second", "done")]) == (owners(claims), ledger.settled)

@@ -11,10 +11,11 @@ import msgspec
 from celery import Celery
 from kombu.serialization import prepare_accept_content
 
+from dispatch import telemetry
 from dispatch._log import logger
 from dispatch._turn import Turn
 from dispatch.errors import NotConfigured
-from dispatch.transports.celery._broker_kind import messaging_system
+from dispatch.transports.celery._broker_kind import messaging_system, routing_key_of, server_of
 from dispatch.transports.celery._redis import connect, keeps_ledger
 from dispatch.transports.celery.ledger import Sweeper
 from dispatch.transports.celery.publishing import Limits, Message, Publisher, Ticket, load
@@ -31,11 +32,16 @@ class Way(msgspec.Struct, frozen=True, eq=False):
     publisher: Publisher
     system: str
     """The broker's name in OpenTelemetry's words."""
+    server: telemetry.Server | None
     default_queue: str
     sweeper: Sweeper | None
     """Of the broker's ledger, where it has one."""
     accepted: frozenset[str]
     """The content types that its workers take; they throw away what has another."""
+
+    def routing_key(self, queue: str) -> str | None:
+        """RabbitMQ's, by which messages get into the queue; elsewhere there is none."""
+        return routing_key_of(self.app, queue) if self.system == "rabbitmq" else None
 
     def submit(self, message: Message, patience: float) -> Ticket:
         """Hand `message` to the publisher, and have the ledger swept from now on if it is to keep it. Never waits."""
@@ -144,7 +150,7 @@ class Broker:
         # Not a closure over this broker: the publisher's thread would keep it, and itself, alive for ever.
         publisher = Publisher(partial(load, app, self._patience), self._limits)
         sweeper = Sweeper(partial(connect, app)) if keeps_ledger(app) else None
-        way = Way(app, publisher, messaging_system(app), default_queue, sweeper, accepted)
+        way = Way(app, publisher, messaging_system(app), server_of(app), default_queue, sweeper, accepted)
         way.publisher.queues.update(wish.queue or default_queue for wish in self._wishes.values())
         with _turn.lock:
             # Two threads may have come here together: neither publisher has started anything yet.

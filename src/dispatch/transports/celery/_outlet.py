@@ -8,6 +8,9 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+import msgspec
+
+from dispatch import telemetry
 from dispatch._call import Call, Source
 from dispatch._decision import Transport
 from dispatch._registry import TaskSpec
@@ -17,8 +20,9 @@ from dispatch.spool import Forwarder, Row, Spool, Verdict
 from dispatch.transports._arguments import Uncarried
 from dispatch.transports._destination import Destination
 from dispatch.transports._outlet import Parcel
+from dispatch.transports.celery._brokers import Way
 from dispatch.transports.celery.destination import CeleryDestination
-from dispatch.transports.celery.publishing import Answer, Ticket, opened, sealed
+from dispatch.transports.celery.publishing import Answer, Message, Ticket, opened, sealed
 
 
 class CeleryOutlet:
@@ -77,22 +81,24 @@ class CeleryOutlet:
         if isinstance(way, PassedOver):
             yield from (Verdict(row.id, "refused", way.detail) for row in rows)
             return
-        tickets: list[Ticket] = []
+        under_way: list[tuple[Ticket, telemetry.Publication]] = []
         for row in rows:
             try:
                 message = opened(row.arguments, row.headers, app=way.app, need=destination.need)
             except Exception as error:  # noqa: BLE001 - whatever it is, it will be so the next time
                 yield Verdict(row.id, "never", f"it is no message for Celery: {type(error).__name__}: {error}")
             else:
-                tickets.append(way.submit(message, destination.patience))
+                under_way.append(_sent(message, destination, way))
         until = 0.0
-        for ticket in tickets:
+        for ticket, publication in under_way:
             # A broker that is silent is waited for once, not once for each call.
             if until and monotonic() > until:
                 ticket.conclude()
             else:
                 ticket.wait()
                 until = until or monotonic() + destination.patience
+            accepted = ticket.answer.verdict == "accepted"
+            publication.end(None if accepted else ticket.answer.passed(destination.name))
             if ticket.answer.verdict == "unknown":
                 ticket.afterwards(partial(_arrived, spool, ticket.message.id))
             yield _verdict(ticket)
@@ -119,6 +125,25 @@ class _Forwarded:
 
     def revoke(self, call: Call) -> bool:
         return self._spool.withdraw(call.id)
+
+
+def _sent(message: Message, destination: CeleryDestination, way: Way) -> tuple[Ticket, telemetry.Publication]:
+    """Hand a message on in the trace of its call, one span further."""
+    queue = message.queue or str(message.options.get("routing_key") or "")
+    publication = telemetry.forwarding(
+        message.task,
+        message.headers,
+        call_id=message.id,
+        destination=destination.name,
+        queue=queue,
+        system=way.system,
+        size=message.body.size,
+        server=way.server,
+        routing_key=way.routing_key(queue),
+    )
+    headers = {**message.headers, **publication.headers}
+    traced = msgspec.structs.replace(message, headers=headers, context=publication.context)
+    return way.submit(traced, destination.patience), publication
 
 
 def _arrived(spool: Spool, call: str, answer: Answer) -> None:

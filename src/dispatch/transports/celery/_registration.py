@@ -8,6 +8,7 @@ from celery import Celery
 from celery.backends.base import Backend
 
 from dispatch._registry import TaskSpec, registry
+from dispatch.transports.celery._canvas import apply_async
 from dispatch.transports.celery._store import Store
 from dispatch.transports.celery.worker import body_of, reporting, time_limits
 
@@ -45,6 +46,7 @@ class Registration:
             "reject_on_worker_lost": True,
             # Of the task and not of each message, so that canvas and `send_task` have them too.
             **time_limits(spec),
+            "apply_async": apply_async,
             "serializer": "json",
             "ignore_result": not spec.result,
             # Asked when it is used: the app may not have read its configuration yet.

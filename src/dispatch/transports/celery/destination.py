@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 from copy import copy
 from typing import Any, Self
 from weakref import WeakKeyDictionary
@@ -123,11 +124,19 @@ class CeleryDestination:
             return PassedOver(self.name, "cannot_carry", f"the app's accept_content has no {body.content_type}")
         call.serialized = ticks()
         queue = self._queue(way)
-        publication = telemetry.publishing(call, queue=queue, system=way.system, size=body.size)
+        publication = telemetry.publishing(
+            call,
+            queue=queue,
+            system=way.system,
+            size=body.size,
+            server=way.server,
+            routing_key=way.routing_key(queue),
+        )
         passed: PassedOver | None = PassedOver(self.name, "unknown", "its caller stopped waiting for the answer")
         self._outstanding.add(call)
         try:
-            ticket = way.submit(self.message(call, body, way, publication.headers), self.patience)
+            message = self.message(call, body, way, publication.headers, publication.context)
+            ticket = way.submit(message, self.patience)
             try:
                 yield ticket
             except BaseException:
@@ -189,8 +198,10 @@ class CeleryDestination:
         serializer = (options.celery.get("serializer") if options is not None else None) or "json"
         return encode(call.args, call.kwargs, call.spec.function, serializer)
 
-    def message(self, call: Call, body: Body, way: Way, headers: dict[str, str]) -> Message:
-        """The call as it goes to the queue; `headers` are the trace's."""
+    def message(
+        self, call: Call, body: Body, way: Way, headers: dict[str, str], context: Context | None = None
+    ) -> Message:
+        """The call as it goes to the queue; `headers` and `context` are the trace's."""
         said = (self._settings.expires_ns, call.expires_ns)
         return message_of(
             call,
@@ -200,6 +211,7 @@ class CeleryDestination:
             need=self.need,
             expires_ns=min((each for each in said if each is not None), default=None),
             headers=headers,
+            context=context,
             terms=None if way.sweeper is None else self._terms,
             max_deliveries=self._settings.max_deliveries if way.sweeper is None else None,
         )

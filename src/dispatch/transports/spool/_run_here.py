@@ -182,7 +182,7 @@ def _verdict(call: Call, row: Row, outcome: Outcome) -> Verdict:
     if isinstance(error, WorkerDied) or not call.ended:
         return Verdict(row.id, "unknown", str(error), ended=False)
     told = "".join(traceback.format_exception(type(error), error, outcome.traceback))
-    return _dead(row, f"{type(error).__name__}: {error}", told)
+    return _dead(row, f"{type(error).__name__}: {error}", told, error)
 
 
 def _not_known(row: Row) -> Verdict:
@@ -190,7 +190,7 @@ def _not_known(row: Row) -> Verdict:
     return _dead(row, detail) if row.tries >= _MOST_UNKNOWN else Verdict(row.id, "refused", detail)
 
 
-def _dead(row: Row, detail: str, told: str = "") -> Verdict:
+def _dead(row: Row, detail: str, told: str = "", error: BaseException | None = None) -> Verdict:
     log = logger("spool")
     log.error(
         "a spooled call failed and is kept as dead",
@@ -199,6 +199,9 @@ def _dead(row: Row, detail: str, told: str = "") -> Verdict:
         trace_id=row.trace,
         why=detail,
     )
+    reason = "max_deliveries" if row.unended >= _MOST_UNENDED else "failed"
+    trace = row.headers.get("trace") or {}
+    telemetry.dead_lettered(row.task, trace, call_id=row.id, reason=reason, error=error, attempt=row.attempt)
     return Verdict(row.id, "never", detail, told)
 
 

@@ -31,9 +31,6 @@ _START_NS = 10**9
 _GLANCE = 0.1
 """Seconds that whoever must not wait waits for the disk all the same: its answer takes a few milliseconds."""
 
-_SYSTEM = "dispatch_spool"
-"""Its name where OpenTelemetry asks for the messaging system."""
-
 _DOUBT_NS = 5 * 10**9
 """A call that its broker may have waits so long before it is published again: the answer may only be late."""
 
@@ -90,13 +87,7 @@ class SpoolDestination:
         unfit = self.unfit(call.decision.durability)
         if unfit is not None:
             return unfit  # its broker was asked meanwhile, and does not keep what is durable
-        publication = telemetry.publishing(call, queue=self.name, system=_SYSTEM, size=0)
-        passed: PassedOver | None = PassedOver(self.name, "unknown", "its caller stopped waiting for the disk")
-        try:
-            passed = yield from self._kept(call, publication.headers)
-        finally:
-            publication.end(passed)
-        return passed
+        return (yield from self._kept(call, telemetry.keeping(call)))
 
     def run_here(self, call: Call, *, awaiting: bool) -> None:
         return None

@@ -15,6 +15,7 @@ from dispatch.errors import DispatchError
 from dispatch.transports.celery._redis import connect
 from dispatch.transports.celery.dead._arguments import shown, unpacked
 from dispatch.transports.celery.ledger import Ledger, Letter
+from dispatch.transports.celery.worker import trace_id
 
 _PAGE = 100
 
@@ -79,7 +80,7 @@ def _told(letter: Letter) -> DeadLetter:
         traceback=letter.traceback,
         attempts=letter.attempt,
         deliveries=letter.deliveries,
-        trace_id=letter.trace_id,
+        trace_id=letter.trace_id or trace_id(message["headers"]),
         queue=letter.list_key,
         at_ms=letter.at_ms,
         arguments=shown(body, message.get("content-type"), message["headers"]),

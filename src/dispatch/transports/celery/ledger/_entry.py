@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -96,6 +97,8 @@ class Swept(msgspec.Struct, frozen=True):
     """Their list is no list; tried again later."""
     letters_gone: int
     """Old dead letters that made room."""
+    letters: Sequence[str] = ()
+    """The ids of those buried."""
 
 
 class Size(msgspec.Struct, frozen=True):

@@ -185,10 +185,10 @@ class Ledger:
         Publishes what is due, what a worker held and let go silent, and what its queue has lost.
         """
         bounds = (self._bounds.count, self._bounds.bytes)
-        mine, pause, *counts = _SWEEP.run(self._client, self._root, owner, lock_ms, limit, _STEP_BYTES, *bounds)
+        mine, pause, *found = _SWEEP.run(self._client, self._root, owner, lock_ms, limit, _STEP_BYTES, *bounds)
         if not mine:
             return Elsewhere(max(pause, 0))
-        swept = Swept(None if pause < 0 else pause, *counts)
+        swept = Swept(None if pause < 0 else pause, *found)
         _mention(swept.letters_gone)
         return swept
 

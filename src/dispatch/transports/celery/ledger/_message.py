@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from typing import Any
 
 STAMP_HEADER = "dispatch-stamp"
 """The header that the publishing side puts into each message for the ledger, with `NO_STAMP` as its value."""
@@ -28,6 +29,12 @@ def cut(text: str) -> tuple[str, str]:
             f"written as JSON with a space after the colon; this one begins {text[:80]!r}"
         )
     return text[: found.start(1)], text[found.end(1) :]
+
+
+def headers_of(text: str) -> dict[str, Any]:
+    """What the message says beside its arguments. Raises `ValueError` for what is no message."""
+    headers = json.loads(text).get("headers")
+    return headers if isinstance(headers, dict) else {}
 
 
 def next_attempt(text: str, attempt: int, headers: Mapping[str, str]) -> str:

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from time import monotonic
 from uuid import uuid4
 
+from dispatch import telemetry
 from dispatch._fork import renew_in_child
 from dispatch._log import logger
 from dispatch._turn import Turn
 from dispatch.transports.celery.ledger._entry import Size, Swept
 from dispatch.transports.celery.ledger._ledger import Ledger
+from dispatch.transports.celery.ledger._message import headers_of
 
 _PERIOD = 0.5
 """Seconds at most between two steps: a delayed call that another process has entered is no later than that."""
@@ -108,6 +110,8 @@ class _Round:
         try:
             self._ledger = self._ledger or self._connect()
             found = self._ledger.sweep(self._owner)
+            if isinstance(found, Swept):
+                self._tell_dead(self._ledger, found)
         except Exception as error:  # noqa: BLE001 - whatever the network or the client raises, sweeping must go on
             return self._failed(error)
         if self._failures:
@@ -136,6 +140,21 @@ class _Round:
             self._ledger.close()
         except Exception as error:  # noqa: BLE001 - the lock ends by itself
             logger("ledger").debug("the sweeper's lock was not given up", error=repr(error))
+
+    def _tell_dead(self, ledger: Ledger, found: Swept) -> None:
+        """No worker has ever heard of these to the end: it is for us to say so in their traces."""
+        for call_id in found.letters:
+            letter = ledger.letters.show(call_id)
+            if letter is not None:
+                telemetry.dead_lettered(
+                    letter.task,
+                    headers_of(letter.message),
+                    call_id=call_id,
+                    reason=letter.reason,
+                    attempt=letter.attempt,
+                    queue=letter.list_key,
+                    system="redis",
+                )
 
     def _failed(self, error: Exception) -> float:
         if not self._failures:

@@ -54,7 +54,7 @@ class Message(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     terms: Terms | None
     """Those of the ledger, for a call that it is to keep."""
     context: Context | None
-    """The caller's, for receivers of Celery's signals: tracers and the like look there."""
+    """The caller's, for receivers of Celery's signals: tracers and the like look there. They work on a copy of it."""
 
     @property
     def goes_alone(self) -> bool:
@@ -63,10 +63,10 @@ class Message(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     def post(self, producer: Producer) -> None:
         """Have Celery put the message into `producer`, its signals included. Nothing is retried."""
-        if self.context is None:
-            self._post(producer)
-        else:
-            self.context.run(self._post, producer)
+        # A tracer whose span was to end with a signal that never comes, since the publish failed, leaves that span
+        # current. It is so in a copy that nobody uses again: neither where the call runs instead, nor in this thread.
+        context = Context() if self.context is None else self.context.copy()
+        context.run(self._post, producer)
 
     def made(self, producer: Producer) -> Any:
         """What Celery makes of the call itself, without our headers."""
@@ -130,10 +130,11 @@ def message_of(
     need: Need,
     expires_ns: int | None,
     headers: dict[str, str],
+    context: Context | None = None,
     terms: Terms | None = None,
     max_deliveries: int | None = None,
 ) -> Message:
-    """`call` as a message for `queue`. `expires_ns` counts from `delay`; `headers` are the trace's.
+    """`call` as a message for `queue`. `expires_ns` counts from `delay`; `headers` and `context` are the trace's.
 
     `terms` are those of the broker's ledger, where it has one; `max_deliveries` is for a worker that has to count.
     """
@@ -165,7 +166,7 @@ def message_of(
         delay_ns=delay_ns,
         durability=call.decision.durability,
         terms=kept,
-        context=call.context,
+        context=call.context if context is None else context,
     )
 
 

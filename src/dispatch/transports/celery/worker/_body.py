@@ -17,7 +17,8 @@ from dispatch._executor import execute
 from dispatch._outcome import Failure, Outcome, Success
 from dispatch._registry import TaskSpec, registry
 from dispatch.errors import CallFailed, ResultNotSerializable
-from dispatch.transports.celery._broker_kind import messaging_system
+from dispatch.transports.celery._broker_kind import messaging_system, server_of
+from dispatch.transports.celery._canvas import remember
 from dispatch.transports.celery._delays import queue_of
 from dispatch.transports.celery._durability import durability_of
 from dispatch.transports.celery.worker._attempt import TAKEN, attempt_again
@@ -57,6 +58,7 @@ def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any
         store_expired(task, request)
         raise Ignore("it expired while it waited for its turn")
     execution = None if request.is_eager else _processing(task, request)
+    remember(request, execution)
     begin(request)
     with telemetry.running(request.id, task.name):
         outcome = _executed(spec, args, kwargs)
@@ -98,6 +100,8 @@ def _processing(task: Any, request: Any) -> telemetry.Execution | None:
         durability=durability_of(headers, task.name),
         attempt=request.retries + 1,
         taken=headers.get(TAKEN) or ticks(),
+        server=server_of(task.app),
+        routing_key=delivery.get("routing_key"),
     )
 
 

@@ -19,7 +19,7 @@ from dispatch._turn import Turn
 from dispatch.transports.celery._redis import connect
 from dispatch.transports.celery.ledger import Claim, Dropped, Ledger, Renewer, Verdict, next_attempt
 from dispatch.transports.celery.worker._burial import worn_out
-from dispatch.transports.celery.worker._delivery import Delivery, delivery_of, entry_of, trace_id
+from dispatch.transports.celery.worker._delivery import Delivery, delivery_of, entry_of, tell_dead, trace_id
 
 _PATIENCE = 60.0
 _PAUSE = 0.5
@@ -70,6 +70,7 @@ class Claims:
         verdict = self._claimed(task, request, attempt, delivery)
         if isinstance(verdict, Dropped):
             if verdict.why == "dead":
+                tell_dead(task, request, "max_deliveries", None)
                 raise worn_out(task.name, request.id)
             logger.info("Task %s[%s] is not run: %s", task.name, request.id, _WHY[verdict.why])
             raise Ignore(_WHY[verdict.why])
@@ -110,7 +111,7 @@ class Claims:
             return False
         return self.ledger.again(claim, next_attempt(text, claim.attempt, headers), list_key, delay_ms=delay_ms)
 
-    def end(self, request: Any, state: str | None) -> None:
+    def end(self, task: Any, request: Any, state: str | None) -> None:
         """The result is stored: settle what is held, or bury it. Without a state, its lease is left to run out."""
         held = self._held.pop(_owner(request), None)
         if held is None or held.ended:
@@ -118,11 +119,10 @@ class Claims:
         self._renewer.let_go(held.claim)
         if state is None:
             return
-        kept = (
-            self._bury(held.claim, held.trace_id, held.failure)
-            if state == states.FAILURE
-            else self._settle(held.claim, state)
-        )
+        if state != states.FAILURE:
+            kept = self._settle(held.claim, state)
+        elif kept := self._bury(held.claim, held.trace_id, held.failure):
+            tell_dead(task, request, "failed", None if held.failure is None else held.failure.error)
         if not kept:
             logger.warning("Task %s: its lease ran out while it ran; it runs, or has run, elsewhere too", request.id)
 
@@ -132,22 +132,23 @@ class Claims:
         if claim is not None:
             self._tell(lambda: self.ledger.lapse(claim))
 
-    def bury(self, request: Any, failure: Failure) -> None:
+    def bury(self, task: Any, request: Any, failure: Failure) -> None:
         """The same for a call whose process was ended by this one."""
         claim = _foreign(request)
-        if claim is not None:
-            self._tell(lambda: self._bury(claim, trace_id(request.headers or {}), failure))
+        if claim is not None and self._tell(lambda: self._bury(claim, trace_id(request.headers or {}), failure)):
+            tell_dead(task, request, "failed", failure.error)
 
     def discard(self, request: Any, reason: str) -> None:
         """Celery has thrown the message away: the ledger must not bring the call again."""
         self._tell(lambda: self.ledger.discard(request.id, request.retries + 1, reason))
 
-    def _tell(self, say: Callable[[], object]) -> None:
-        """From the worker's main process, where an error would end more than one call."""
+    def _tell(self, say: Callable[[], bool]) -> bool:
+        """From the worker's main process, where an error would end more than one call. The answer; `False` for none."""
         try:
-            say()
+            return say()
         except Exception as error:  # noqa: BLE001 - see above; at worst the call is run once more
             logger.warning("the ledger could not be told: %r", error)
+            return False
 
     def _settle(self, claim: Claim, state: str) -> bool:
         return self.ledger.settle(claim, "done" if state == states.SUCCESS else state.lower())
@@ -200,4 +201,4 @@ def settle(task: Any, state: str | None = None, **_: Any) -> None:
     """For Celery's `task_postrun`: the body has ended and its result is stored."""
     claims = _claims.get(id(task.app))
     if claims is not None:
-        claims.end(task.request, state)
+        claims.end(task, task.request, state)

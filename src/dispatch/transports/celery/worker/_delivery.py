@@ -10,6 +10,8 @@ from uuid import uuid4
 import msgspec
 from celery import Celery
 
+from dispatch import telemetry
+from dispatch.transports.celery._broker_kind import messaging_system, server_of
 from dispatch.transports.celery._delays import queue_of
 from dispatch.transports.celery.ledger import NO_STAMP, STAMP_HEADER, Entry, Terms
 
@@ -56,6 +58,22 @@ def entry_of(task: Any, request: Any, delivery: Delivery) -> Entry:
         message=delivery.message,
         attempt=request.retries + 1,
         **msgspec.structs.asdict(TERMS_OF_OTHERS),
+    )
+
+
+def tell_dead(task: Any, request: Any, reason: str, error: BaseException | None) -> None:
+    """Say in its trace that the call of this request has become a dead letter. Never raises."""
+    where = request.delivery_info or {}
+    telemetry.dead_lettered(
+        task.name,
+        request.headers or {},
+        call_id=request.id,
+        reason=reason,
+        error=error,
+        attempt=request.retries + 1,
+        queue=queue_of(task.app, where) or where.get("routing_key") or "",
+        system=messaging_system(task.app),
+        server=server_of(task.app),
     )
 
 

@@ -42,7 +42,7 @@ from dispatch.transports.celery._redis import keeps_ledger
 from dispatch.transports.celery.worker._attempt import ENCODED_AS, TAKEN, attempt_again
 from dispatch.transports.celery.worker._burial import bury, deliveries, is_buried_here, max_deliveries, worn_out
 from dispatch.transports.celery.worker._claims import claims_of
-from dispatch.transports.celery.worker._delivery import DELIVERY, delivery
+from dispatch.transports.celery.worker._delivery import DELIVERY, delivery, tell_dead
 from dispatch.transports.celery.worker._timeout import timed_out
 
 _PAUSE = 1.0
@@ -130,7 +130,7 @@ class DispatchRequest(Request):  # type: ignore[misc]
             if spec is not None and not soft and not state.should_terminate:
                 own = spec.timeout_ns is not None  # else the limit is Celery's, from its settings or the message
                 claims_of(self._app).bury(
-                    self._context, Failure(timed_out(spec) if own else TimeLimitExceeded(timeout))
+                    self.task, self._context, Failure(timed_out(spec) if own else TimeLimitExceeded(timeout))
                 )
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:  # noqa: FBT001 - Celery's signature
@@ -155,6 +155,8 @@ class DispatchRequest(Request):  # type: ignore[misc]
             task_ready(self)
             self.reject(requeue=True)
             self._given_back = True
+        else:
+            tell_dead(self.task, self._context, reason, None if reason == "max_deliveries" else _bare(exc_info))
         return not self._given_back
 
     def _end_worn_out(self) -> None:

@@ -1,5 +1,6 @@
 -- owner, lock, limit, most_pushed, most, most_bytes
--- -> 1, milliseconds until something is due or -1, looked, pushed, kept, buried, forgotten, stuck, letters gone
+-- -> 1, milliseconds until something is due or -1, looked, pushed, kept, buried, forgotten, stuck, letters gone,
+--    the ids of those buried
 -- | 0, milliseconds until another sweeper's lock ends.
 --
 -- A step is bounded by the entries it looks at and by the bytes it pushes: a script holds up everybody else.
@@ -21,6 +22,7 @@ redis.call('SET', lock, ARGV[1], 'PX', ARGV[2])
 local now = clock()
 local pushed, kept, buried, forgotten, stuck, gone = 0, 0, 0, 0, 0, 0
 local bytes, most_pushed = 0, tonumber(ARGV[4])
+local letters = {}
 
 -- What the queue's next message says: its stamp; 'none' when nothing of ours can be in it; 'unsaid'. Looked up once
 -- for each list and step, since a message may be large; what this step pushes is younger than all that it looks at.
@@ -93,6 +95,7 @@ local function publish_again(id, key, entry)
     local words = {'reason', 'unclaimed', 'error', told}
     gone = gone + bury(id, now, 'dead', '', words, tonumber(ARGV[5]), tonumber(ARGV[6]))
     buried = buried + 1
+    letters[buried] = id
   elseif publish(id, key, entry) then
     local pause = math.max(entry.lease, math.min(2 * entry.pause, MOST_PAUSE))
     -- The owner stays: late, and not dead, it may still settle or renew until somebody else claims.
@@ -142,4 +145,4 @@ end
 
 local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
 local pause = first and math.max(0, math.ceil(first - now)) or -1
-return {1, pause, looked, pushed, kept, buried, forgotten, stuck, gone}
+return {1, pause, looked, pushed, kept, buried, forgotten, stuck, gone, letters}
