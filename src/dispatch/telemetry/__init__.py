@@ -33,6 +33,7 @@ from dispatch.telemetry._running import running as running
 from dispatch.telemetry._setup import setup as setup
 from dispatch.telemetry._waybill import due_in as due_in
 from dispatch.telemetry._waybill import sent_at as sent_at
+from dispatch.telemetry._worker_record import ran as ran
 
 __all__ = [
     "Execution",
@@ -58,6 +59,7 @@ __all__ = [
     "logs",
     "processing",
     "publishing",
+    "ran",
     "recording",
     "resume",
     "running",

@@ -26,3 +26,7 @@ class Anchor:
     def at(self, moment: int) -> int:
         """The date of `moment`, in nanoseconds since 1970."""
         return self._ahead + moment
+
+    def moment(self, date: int) -> int:
+        """The moment of `ticks` at a date: the way back."""
+        return date - self._ahead

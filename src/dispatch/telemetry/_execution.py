@@ -58,6 +58,12 @@ class Execution:
         """What is current until the end; kept for whom it is to follow."""
         self._token: Token[Context] | None = attach(context)
 
+    @property
+    def sampled(self) -> SpanContext | None:
+        """Of its span; `None` where that is not sampled."""
+        context = get_current_span(self.context).get_span_context()
+        return context if context.trace_flags.sampled else None
+
     def end(self, outcome: Outcome) -> None:
         """Say what the body did. Twice is once; never raises."""
         token, self._token = self._token, None

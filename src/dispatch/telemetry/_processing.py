@@ -18,7 +18,7 @@ from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._listener import listener
 from dispatch.telemetry._messaging import Server, of_message
 from dispatch.telemetry._relation import Relation, relation_of
-from dispatch.telemetry._waybill import made_at, sent_at, unpack
+from dispatch.telemetry._waybill import made_at, moment_within, sent_at, unpack
 
 
 def processing(
@@ -45,7 +45,7 @@ def processing(
         return None
     with harmless:
         anchor = Anchor()
-        taken = _moment(taken, anchor.ticks)
+        taken = moment_within(taken, anchor.ticks)
         attributes: Attributes = {
             n.TASK: task_name,
             n.CALL: call_id,
@@ -95,11 +95,6 @@ def _processing(
         start_time=anchor.at(started),
     )
     return Execution(span, set_span_in_context(span, context), anchor, started)
-
-
-def _moment(taken: object, now: int) -> int:
-    """`taken`, unless it cannot be true: it may have come in a message, from another machine's clock."""
-    return taken if isinstance(taken, int) and 0 < taken <= now else now
 
 
 def _of_wait(headers: Mapping[str, Any], taken: int) -> Attributes:

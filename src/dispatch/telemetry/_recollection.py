@@ -41,16 +41,18 @@ def _record(call: Finished, anchor: Anchor, here: Process) -> CallRecord:
         kind=spec.kind,
         tags=tuple(sorted(spec.tags)),
         pin=spec.requirements.pin or None,
-        started_ns=anchor.at(call.entered),
+        # A worker knows only when the message was written.
+        started_ns=anchor.at(call.entered or call.sent or call.taken),
         payload_bytes=None if call.payload is None else int(call.payload),
         payload_at_least=type(call.payload) is AtLeast,
         error=None if call.error is None else kind_of(call.error),
-        caller=here,
+        caller=here if call.entered else Process("unknown"),
     )
     changes = (
         {} if call.decision is None else _of_decision(call.decision, taken=call.error is None or bool(call.started))
     )
-    if sent := call.sent or call.taken:
+    sent = call.sent or call.taken
+    if sent and call.entered:
         paid = Overhead.of(call, sent)
         changes |= {
             "overhead_us": paid.total / 1e3,
@@ -59,11 +61,12 @@ def _record(call: Finished, anchor: Anchor, here: Process) -> CallRecord:
             "enqueue_us": paid.enqueue / 1e3,
         }
     if call.started:
+        known = bool(call.entered) and call.attempt == 1
         changes |= {
-            "wait_us": max(0, call.taken - max(sent, call.due)) / 1e3,
+            "wait_us": max(0, call.taken - max(sent, call.due)) / 1e3 if call.entered or call.sent else None,
             "start_us": max(0, call.started - call.taken) / 1e3,
             "run_us": max(0, call.ended - call.started) / 1e3 if call.ended else None,
-            "actual_start_us": max(0, call.started - max(call.decided, call.due)) / 1e3 if call.attempt == 1 else None,
+            "actual_start_us": max(0, call.started - max(call.decided, call.due)) / 1e3 if known else None,
             "attempts": call.attempt,
             "worker": here,
         }

@@ -83,6 +83,11 @@ def sent_at(headers: Mapping[str, object]) -> int | None:
     return _moment(headers.get(n.SENT_HEADER))
 
 
+def moment_within(taken: object, now: int) -> int:
+    """`taken`, unless it cannot be true: it may have come in a message, from another machine's clock."""
+    return taken if isinstance(taken, int) and 0 < taken <= now else now
+
+
 def _moment(text: object) -> int | None:
     # 19 digits reach the year 2286; `isdigit` alone would let other alphabets' digits through.
     if isinstance(text, str) and len(text) <= 19 and text.isascii() and text.isdigit():

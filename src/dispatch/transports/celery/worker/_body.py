@@ -60,6 +60,7 @@ def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any
     execution = None if request.is_eager else _processing(task, request)
     remember(request, execution)
     begin(request)
+    started = ticks()
     with telemetry.running(request.id, task.name):
         outcome = _executed(spec, args, kwargs)
     if claims is not None and isinstance(outcome, Failure) and isinstance(outcome.error, Retry):
@@ -72,7 +73,25 @@ def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any
         attempt_again(task, spec, outcome.error)
         if claims is not None:
             claims.failed(request, outcome)
+    if not request.is_eager:
+        _record(task, spec, outcome, started, execution)
     return _handed_on(spec, outcome)
+
+
+def _record(task: Any, spec: TaskSpec, outcome: Outcome, started: int, execution: telemetry.Execution | None) -> None:
+    request = task.request
+    headers = request.headers or {}
+    telemetry.ran(
+        spec,
+        headers,
+        outcome,
+        call_id=request.id,
+        durability=durability_of(headers, task.name),
+        attempt=request.retries + 1,
+        taken=headers.get(TAKEN),
+        started=started,
+        execution=execution,
+    )
 
 
 def _past_the_ledger(spec: TaskSpec) -> CallFailed:
