@@ -213,6 +213,23 @@ def test_an_expired_call_has_ended_in_the_ledger_too(open_shop):
     assert 0 == shop.runs("late")
 
 
+def test_a_copy_that_expired_says_nothing_of_the_call_that_runs(open_shop):
+    """Redis may deliver twice; Celery throws the second one away, and the first one is still to end."""
+    shop = open_shop()
+    with shop.worker("threads") as worker:
+        late = time.time() + 1
+        handle = shop.task("hold").apply_async(("long",), expires=1)
+        assert shop.redis.blpop(["started:long"], timeout=20)
+        message, queue = shop.ledger.message(handle.id)
+        eventually(lambda: time.time() > late)
+        shop.ledger._client.lpush(queue, message)
+        eventually(lambda: "Discarding revoked task" in worker.log.read_text())
+        shop.redis.rpush("go:long", "now")
+
+        assert "long" == handle.result(timeout=20)
+    assert 1 == shop.runs("long")
+
+
 @pytest.mark.parametrize("durability", ["ephemeral", "durable"])
 def test_a_call_that_expires_while_a_worker_has_it_does_not_run(open_shop, durability):
     """Celery has looked before it gave it to its pool, where it waits for the one thread."""

@@ -147,7 +147,7 @@ def test_what_celery_threw_away_is_settled(desk):
     desk.enter()
     desk.pop()
 
-    assert desk.ledger.discard("call", 1, "expired")
+    assert "ended" == desk.ledger.discard("call", 1, "expired")
     assert "expired" == desk.refused("settled").outcome
     assert [] == desk.due()
 
@@ -156,7 +156,7 @@ def test_a_delayed_call_can_be_taken_back(desk):
     """It is in no queue, so it is certain that it will not run."""
     desk.enter(delay_ms=60_000)
 
-    assert desk.ledger.discard("call", 1, "cancelled")
+    assert "ended" == desk.ledger.discard("call", 1, "cancelled")
     desk.later(60_000)
     assert (0, []) == (desk.sweep().pushed, desk.queued())
 
@@ -164,11 +164,11 @@ def test_a_delayed_call_can_be_taken_back(desk):
 def test_a_thrown_away_message_does_not_end_what_runs_or_what_comes_after_it(desk):
     """A copy of the message may expire while the call runs, has ended, or is at a further attempt."""
     claim = desk.running()
-    assert not desk.ledger.discard("call", 1, "expired")
+    assert "elsewhere" == desk.ledger.discard("call", 1, "expired")
     desk.ledger.again(claim, desk.text("call", 2), "queue")
-    assert not desk.ledger.discard("call", 1, "expired")
+    assert "elsewhere" == desk.ledger.discard("call", 1, "expired")
     desk.ledger.settle(desk.claimed("call", 2), "done")
-    assert not desk.ledger.discard("call", 2, "expired")
-    assert not desk.ledger.discard("unheard of", 1, "expired")
+    assert "elsewhere" == desk.ledger.discard("call", 2, "expired")
+    assert "unknown" == desk.ledger.discard("unheard of", 1, "expired")
 
     assert "done" == desk.refused("settled", "call", 2).outcome

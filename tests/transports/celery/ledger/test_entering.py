@@ -123,7 +123,7 @@ def test_every_transition_outlives_a_flush_of_the_scripts(private_redis, new_des
     flush()
     assert "entered" == desk.ledger.letters.exhume("call")
     flush()
-    assert desk.ledger.discard("call", 1, "revoked")
+    assert "ended" == desk.ledger.discard("call", 1, "revoked")
     flush()
     assert 0 == desk.sweep().pushed
     flush()

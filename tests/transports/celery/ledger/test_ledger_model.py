@@ -167,7 +167,7 @@ class Machine(RuleBasedStateMachine):
         """Celery found it expired or revoked."""
         call_id, attempt = self.take(data, self.hands)
         ends = self.verdict(call_id, attempt) in {"claimed", "dead", "early"}
-        assert ends == self.desk.ledger.discard(call_id, attempt, "expired")
+        assert ("ended" if ends else "elsewhere") == self.desk.ledger.discard(call_id, attempt, "expired")
         if ends:
             self.known[call_id].ended, self.known[call_id].owner = "expired", None
 

@@ -32,8 +32,8 @@ All of them in the process that runs it (in a prefork pool: the child). The `Ent
 the ledger does not know the call, which is plain Celery's then: its message needs the stamp's header too. A claim that
 raises has not been refused: the call is neither to be run nor to be forgotten, and the sweep brings it again, if the
 ledger knew it. `ledger.discard` is for what Celery throws away before that, and for a caller who takes a call back: it
-is true only when the call will never run. Celery's own `Task.retry` must not be used for these calls: it publishes past
-the ledger, and its message would be dropped as settled.
+says `ended` only when the call will never run. Celery's own `Task.retry` must not be used for these calls: it publishes
+past the ledger, and its message would be dropped as settled.
 
 **Who stays** (dispatchers, and the main process of each worker) keeps a `Sweeper` going, and calls its `nudge` after
 entering a delayed call: otherwise that may be half a second late.

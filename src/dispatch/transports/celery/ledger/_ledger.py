@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import redis
 
@@ -24,6 +24,8 @@ _BURY = Script("bury")
 _SWEEP = Script("sweep")
 _RELEASE = Script("release")
 _SIZE = Script("size")
+
+Discarded: TypeAlias = Literal["ended", "elsewhere", "unknown"]
 
 LOCK_MS = 3_000
 """A sweeper that is silent for so long is taken for dead."""
@@ -170,12 +172,14 @@ class Ledger:
         _mention(gone)
         return gone >= 0
 
-    def discard(self, call_id: str, attempt: int, reason: str) -> bool:
+    def discard(self, call_id: str, attempt: int, reason: str) -> Discarded:
         """The call will not be run: Celery threw its message away (expired, revoked), or its caller took it back.
 
-        False: it runs, has ended, is at a later attempt, or was never here.
+        `ended` by that; or the message was a copy, and the call is `elsewhere`: it runs, has ended, or is at a later
+        attempt; or `unknown` here.
         """
-        return bool(_DISCARD.run(self._client, self._root, call_id, attempt, reason))
+        answer: Discarded = _DISCARD.run(self._client, self._root, call_id, attempt, reason)
+        return answer
 
     # ---- who sweeps
 

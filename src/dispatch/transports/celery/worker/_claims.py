@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from threading import Event
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from celery import Celery, states
@@ -20,6 +20,8 @@ from dispatch.transports.celery._redis import connect
 from dispatch.transports.celery.ledger import Claim, Dropped, Ledger, Renewer, Verdict, next_attempt
 from dispatch.transports.celery.worker._burial import worn_out
 from dispatch.transports.celery.worker._delivery import Delivery, delivery_of, entry_of, tell_dead, trace_id
+
+T = TypeVar("T")
 
 _PATIENCE = 60.0
 _PAUSE = 0.5
@@ -138,17 +140,20 @@ class Claims:
         if claim is not None and self._tell(lambda: self._bury(claim, trace_id(request.headers or {}), failure)):
             tell_dead(task, request, "failed", failure.error)
 
-    def discard(self, request: Any, reason: str) -> None:
-        """Celery has thrown the message away: the ledger must not bring the call again."""
-        self._tell(lambda: self.ledger.discard(request.id, request.retries + 1, reason))
+    def discard(self, request: Any, reason: str) -> bool:
+        """Celery throws the message away: the ledger must not bring the call again.
 
-    def _tell(self, say: Callable[[], bool]) -> bool:
-        """From the worker's main process, where an error would end more than one call. The answer; `False` for none."""
+        False: the message was a copy, and the call runs elsewhere, or has ended there.
+        """
+        return self._tell(lambda: self.ledger.discard(request.id, request.retries + 1, reason)) != "elsewhere"
+
+    def _tell(self, say: Callable[[], T]) -> T | None:
+        """From the worker's main process, where an error would end more than one call. The answer; `None` for none."""
         try:
             return say()
         except Exception as error:  # noqa: BLE001 - see above; at worst the call is run once more
             logger.warning("the ledger could not be told: %r", error)
-            return False
+            return None
 
     def _settle(self, claim: Claim, state: str) -> bool:
         return self.ledger.settle(claim, "done" if state == states.SUCCESS else state.lower())

@@ -134,10 +134,17 @@ class DispatchRequest(Request):  # type: ignore[misc]
                 )
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:  # noqa: FBT001 - Celery's signature
-        """As Celery; and the ledger hears of it, or it would bring the call again."""
+        """As Celery; and the ledger hears of it, or it would bring the call again.
+
+        It is asked first: of a call that runs elsewhere, whoever waits for it must not hear that it was thrown away.
+        """
+        kept = self.durability == "durable" and keeps_ledger(self._app)
+        if kept and not claims_of(self._app).discard(self._context, reason) and not terminated:
+            task_ready(self)
+            self.acknowledge()
+            self._already_revoked = True
+            return
         super()._announce_revoked(reason, terminated, signum, expired)
-        if self.durability == "durable" and keeps_ledger(self._app):
-            claims_of(self._app).discard(self._context, reason)
 
     @property
     def _is_buried_here(self) -> bool:
