@@ -224,6 +224,8 @@ def test_a_copy_that_expired_says_nothing_of_the_call_that_runs(open_shop):
         eventually(lambda: time.time() > late)
         shop.ledger._client.lpush(queue, message)
         eventually(lambda: "Discarding revoked task" in worker.log.read_text())
+        eventually(lambda: not shop.ledger._client.hlen("unacked"))
+        assert not handle.done()
         shop.redis.rpush("go:long", "now")
 
         assert "long" == handle.result(timeout=20)
