@@ -8,11 +8,10 @@ import subprocess
 import sys
 
 import pytest
-from click.testing import CliRunner
 
+from cli.tracing import ask, away_from_settings
 from dispatch import telemetry
 from dispatch._outcome import Failure
-from dispatch.cli._traces import traces
 from dispatch.errors import NotAccepted, PassedOver
 from dispatch.telemetry.exporter import JsonLinesExporter
 from telemetry.handmade import QUEUE, Spans, a_call, decision, provider_in_place, receive, run, send
@@ -21,9 +20,7 @@ from telemetry.handmade import QUEUE, Spans, a_call, decision, provider_in_place
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch, tmp_path):
     """Neither the machine's settings nor its `.env`."""
-    for name in ("DISPATCH_TRACE_DIR", "DISPATCH_TELEMETRY", "FORCE_COLOR", "NO_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
+    away_from_settings(monkeypatch, tmp_path)
 
 
 def write(spans, directory):
@@ -61,10 +58,6 @@ def shop(tmp_path):
     for made in (caller, worker, spans.finished):
         write(made, tmp_path / "traces")
     return f"{caller[0].context.trace_id:032x}"
-
-
-def ask(*arguments, **environment):
-    return CliRunner().invoke(traces, arguments, env=environment)
 
 
 def test_list_shows_a_line_for_each_trace_the_newest_first(shop):
@@ -260,63 +253,12 @@ def test_a_trace_without_any_call_of_ours_is_listed_and_shown(tmp_path):
     assert "lonely [bold]markup[/bold]" in ask("show", trace_id).output
 
 
-# The sum ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def budgeted(tmp_path):
-    """Three calls with a budget of 10 ms, started in about 30 µs, of which 5 ms, 5 ms and 0 were predicted."""
+def test_show_tells_the_prediction_beside_the_budget(tmp_path):
+    """As the decision has it."""
     spans = Spans()
     with provider_in_place(spans.provider):
-        for predicted in (5_000_000, 5_000_000, 0):
-            run(a_call(made=decision(latency_budget_ns=10_000_000, predicted_start_ns=predicted)))
+        run(a_call(made=decision(latency_budget_ns=10_000_000, predicted_start_ns=5_000_000)))
     write(spans.finished, tmp_path / "traces")
 
-
-def test_stats_sums_up_the_calls_of_each_destination(shop):
-    """The busiest first; what nobody took is told too."""
-    asked = ask("stats")
-    heading, *lines = asked.output.splitlines()
-
-    assert (0, "") == (asked.exit_code, asked.stderr)
-    assert heading.split()[:6] == ["destination", "calls", "failed", "start", "p50", "p99"]
-    assert [["fast", "1", "1"], ["queue", "1", "0"], ["refused", "1", "1"]] == [line.split()[:3] for line in lines]
-
-
-def test_stats_shows_how_far_off_the_predictions_were(budgeted):
-    """With its sign: two calls began sooner than was said, one later."""
-    [_, line] = ask("stats").output.splitlines()
-    [row] = json.loads(ask("stats", "--json").stdout)["destinations"]
-
-    assert (3, 3, 0) == (row["calls"], row["predicted"], row["late"])
-    assert 5000.0 == row["predicted_median_us"]
-    assert row["error_p10_us"] <= row["error_median_us"] < 0 < row["error_p90_us"]
-    assert "-4." in line
-    assert "+" in line
-
-
-def test_stats_counts_damaged_lines_and_goes_on(budgeted, tmp_path):
-    """On the other stream, and in the JSON."""
-    (tmp_path / "traces" / "torn.jsonl").write_text('{"resourceSp\nnot json\n')
-    asked = ask("stats", "--json")
-
-    assert 0 == asked.exit_code
-    assert "2 lines could not be read" in asked.stderr
-    told = json.loads(asked.stdout)
-    assert (2, 2, 3) == (told["damaged"], told["files"], told["destinations"][0]["calls"])
-
-
-def test_stats_of_nothing_says_how_to_get_some(tmp_path):
-    """And is an empty list for programs."""
-    said, as_json = ask("stats"), ask("stats", "--json")
-
-    assert (0, 0) == (said.exit_code, as_json.exit_code)
-    assert "dispatch.telemetry.setup(" in said.output
-    assert {"destinations": [], "damaged": 0, "files": 0} == json.loads(as_json.stdout)
-
-
-def test_show_tells_the_prediction_beside_the_budget(budgeted, tmp_path):
-    """As the decision has it."""
     newest = json.loads(ask("list", "--json").stdout)[-1]["trace_id"]
-
     assert "budget 10 ms · predicted to start in 5 ms" in ask("show", newest).output

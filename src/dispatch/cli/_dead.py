@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any, TypeAlias
@@ -16,8 +16,8 @@ from rich.text import Text
 
 from dispatch._compose import dead_letters
 from dispatch._dead_letter import DeadLetter, DeadLetters
-from dispatch._units import as_duration_ns
 from dispatch.cli._bad_input import BadInput
+from dispatch.cli._moment import Since
 from dispatch.cli._printing import console, print_json, print_line
 from dispatch.cli._waterfall import plain
 from dispatch.settings import read_settings
@@ -31,29 +31,10 @@ def dead() -> None:
     """Durable calls that failed for good: look, send again, throw away."""
 
 
-class _Since(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
-    """`2h`, or a date and time; gives milliseconds since the epoch."""
-
-    name = "since"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        text = str(value)
-        try:
-            when = datetime.now(UTC) - timedelta(microseconds=as_duration_ns(text) / 1e3)
-        except (ValueError, OverflowError):
-            try:
-                when = datetime.fromisoformat(text).astimezone()
-            except ValueError:
-                self.fail(
-                    f"{text!r} is neither a duration, such as 2h, nor a date, such as 2026-11-05T14:00", param, ctx
-                )
-        return int(when.timestamp() * 1000)
-
-
 def _filtered(command: _Command) -> _Command:
     """The options that say which letters."""
     for option in (
-        click.option("--since", type=_Since(), metavar="WHEN", help="Not older: 2h, or 2026-11-05T14:00."),
+        click.option("--since", type=Since(), metavar="WHEN", help="Not older: 2h, or 2026-11-05T14:00."),
         click.option("--task", metavar="NAME", help='Of this task; * stands for anything: "billing.*".'),
     ):
         command = option(command)
@@ -184,7 +165,7 @@ def _matching(places: list[DeadLetters], task: str | None, since: int | None, li
     """The newest first; of each place no more than are wanted of all."""
 
     def wanted(letter: DeadLetter) -> bool:
-        return (task is None or fnmatchcase(letter.task, task)) and (since is None or letter.at_ms >= since)
+        return (task is None or fnmatchcase(letter.task, task)) and (since is None or letter.at_ms * 1_000_000 >= since)
 
     found = [(place, letter) for place in places for letter in islice(filter(wanted, place.letters()), limit)]
     return sorted(found, key=lambda each: each[1].at_ms, reverse=True)[:limit]

@@ -60,7 +60,8 @@ def hindsight(trace: Trace, policies: Library) -> list[Hindsight]:
     """One explanation for each way in which a call of `trace` was decided, in the order of the first calls."""
     alike: dict[object, list[Span]] = {}
     for span in trace.spans:
-        if span.name.startswith("dispatch ") and "dispatch.policy.version" in span.attributes:
+        ours = span.is_call or span.name.startswith("dispatch ")
+        if ours and "dispatch.policy.version" in span.attributes:
             alike.setdefault(_decided_by(span.attributes), []).append(span)
     return [_told(spans, policies) for spans in alike.values()]
 

@@ -14,6 +14,7 @@ from dispatch.telemetry.traces import Span, Trace
 _DURATION = 9
 _SHORTEST_BAR = 8
 _LONGEST_BAR = 48
+_PREFIX = 8
 
 
 class Waterfall:
@@ -38,7 +39,7 @@ class Waterfall:
             line.append(self._bar(span, bar_width))
             line.append(f"{show_duration(span.duration_ns):>{_DURATION}}")
             yield line
-            for note in _notes(span, alone=span in self._trace.roots):
+            for note in _notes(span, self._trace):
                 for wrapped in note.wrap(console, max(20, options.max_width - len(below))):
                     yield Text.assemble((below, "dim"), wrapped)
 
@@ -66,18 +67,33 @@ def _cell(text: Text, width: int) -> Text:
 def _style(span: Span) -> str:
     if span.status == "error":
         return "red"
-    return {"dispatch": "cyan", "execute": "green", "publish": "blue", "process": "green"}.get(
-        span.name.partition(" ")[0], ""
-    )
+    return _STYLES.get(span.name.partition(" ")[0], "")
 
 
-def _notes(span: Span, *, alone: bool) -> Iterator[Text]:
-    said = span.attributes
+_STYLES = {
+    "map": "magenta",
+    "dispatch": "cyan",
+    "publish": "blue",
+    "forward": "blue",
+    "execute": "green",
+    "process": "green",
+}
+
+
+def _notes(span: Span, trace: Trace) -> Iterator[Text]:
+    said, is_root = span.attributes, span in trace.roots
     # The worker's span repeats the decision for those who have nothing but the worker's file.
-    whole = alone or span.name.startswith("dispatch ")
-    for note in (_decision(said) if whole else [], _price(said) if whole else [], _delay(said)):
+    whole = is_root or span.is_call
+    for note in (_decision(said) if whole else [], _price(said) if whole else [], _map(said), _delay(said)):
         if note:
             yield Text(" · ".join(note), "dim")
+    if is_root and span.call_id:
+        for linked in dict.fromkeys(trace_id for trace_id, _ in span.links if trace_id != span.trace_id):
+            yield Text(f"called in trace {linked[:_PREFIX]}…", "yellow")
+    for other in dict.fromkeys(child.trace_id for child in trace.children(span) if child.trace_id != span.trace_id):
+        yield Text(f"continued in trace {other[:_PREFIX]}…", "yellow")
+    if reason := said.get("dispatch.dead_letter"):
+        yield Text(plain(f"✗ became a dead letter: {reason}"), "red")
     if span.status == "error":
         yield Text("✗ " + _error(span), "red")
 
@@ -116,6 +132,17 @@ def _delay(said: dict[str, Any]) -> list[str]:
     if said.get("dispatch.clock.skewed") is True:
         delay.append("the sender's clock is ahead")
     return delay
+
+
+def _map(said: dict[str, Any]) -> list[str]:
+    if not isinstance(calls := said.get("dispatch.map.calls"), int):
+        return []
+    notes = [f"{calls} call{'' if calls == 1 else 's'}"]
+    if isinstance(sent := said.get("dispatch.map.sent"), int) and sent != calls:
+        notes.append(f"{sent} handed over")
+    if isinstance(places := said.get("dispatch.map.destinations"), list):
+        notes.append("→ " + ", ".join(" ".join(str(each).rsplit(":", 1)) for each in places))
+    return [plain(note) for note in notes]
 
 
 def _times(said: dict[str, Any], *names: str) -> list[str]:

@@ -6,9 +6,14 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from dispatch.telemetry import _names as n
+
 Kind: TypeAlias = Literal["unspecified", "internal", "server", "client", "producer", "consumer"]
 
 StatusWord: TypeAlias = Literal["unset", "ok", "error"]
+
+DEAD_LETTER = "dispatch.dead_letter"
+"""Why a call was given up for good and kept aside."""
 
 
 class Process(msgspec.Struct, frozen=True, gc=False):
@@ -52,3 +57,20 @@ class Span(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     def duration_ns(self) -> int:
         """Never negative, whatever a foreign clock did."""
         return max(0, self.end_ns - self.start_ns)
+
+    @property
+    def is_call(self) -> bool:
+        """Whether this is the caller's side of a call: deciding, and handing it over."""
+        return self.scope == n.SCOPE and (n.OVERHEAD in self.attributes or self.name.startswith("dispatch "))
+
+    @property
+    def is_run(self) -> bool:
+        """Whether a call's body ran in it: `execute`, `process`, or a span of another instrumentation that carries our
+        attributes. At the detail `compact` a local call's only span is both.
+        """
+        return n.START in self.attributes or n.WAIT in self.attributes
+
+    @property
+    def call_id(self) -> str:
+        """Of which call it tells; empty where of none."""
+        return str(self.attributes.get(n.CALL, ""))

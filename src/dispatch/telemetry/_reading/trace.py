@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from dispatch.telemetry._reading.span import Process, Span
 
 
 class Trace:
     """All spans with one trace id, whichever files and processes they come from."""
 
-    def __init__(self, spans: Iterable[Span]) -> None:
+    def __init__(self, spans: Iterable[Span], *, trace_id: str = "") -> None:
+        """`trace_id` names one that was put together from several."""
         # The same span may be read twice: from a file and from a copy of it.
         unique = {span.span_id: span for span in spans}
         self.spans = tuple(sorted(unique.values(), key=_by_start))
         """In the order in which they started; at least one."""
-        self.id = self.spans[0].trace_id
+        self.id = trace_id or self.spans[0].trace_id
         self._children: dict[str, list[Span]] = {}
         self.roots = self._plant(unique)
         """Spans without a parent, and orphans: spans whose parent is not in the files."""
@@ -67,6 +70,17 @@ class Trace:
             children = self._children.get(span.span_id, ())
             last = len(children) - 1
             stack.extend((child, (*path, at == last)) for at, child in reversed(list(enumerate(children))))
+
+    def with_below(self, below: Iterable[tuple[Span, Trace]]) -> Trace:
+        """This one together with others, each of which hangs below the span of ours that is given with it."""
+        spans = list(self.spans)
+        for above, other in below:
+            roots = {root.span_id for root in other.roots}
+            spans.extend(
+                msgspec.structs.replace(span, parent_id=above.span_id) if span.span_id in roots else span
+                for span in other.spans
+            )
+        return Trace(spans, trace_id=self.id)
 
     def _plant(self, known: dict[str, Span]) -> tuple[Span, ...]:
         roots = []

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import re
-import zlib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
-from dispatch.telemetry._reading.call_record import CallRecord, calls_of
+from dispatch.telemetry._reading.call_record import CallRecord, record_of, sides_of
+from dispatch.telemetry._reading.files import Files
 from dispatch.telemetry._reading.otlp_json import spans as spans_of
 from dispatch.telemetry._reading.span import Span
 from dispatch.telemetry._reading.trace import Trace
-
-_TRACE_FILE = re.compile(r"\.jsonl?(\.\d+)?(\.gz)?$")
-"""Ours, rotated ones, and whole documents as other tools save them."""
 
 
 class Traces:
@@ -25,6 +21,10 @@ class Traces:
         for span in spans:
             by_trace.setdefault(span.trace_id, []).append(span)
         self._traces = sorted(map(Trace, by_trace.values()), key=lambda trace: trace.start_ns)
+        self._by_id = {trace.id: trace for trace in self._traces}
+        # A call may run in another trace than it was made in.
+        self._later = sides_of(self._spans())
+        self._calls = {span.call_id: span for span in self._spans() if span.is_call}
         self.files = files
         self.damaged = damaged
         """Lines that could not be read, and were left out: torn, foreign, or no text at all."""
@@ -38,14 +38,63 @@ class Traces:
         return len(self._traces)
 
     def find(self, prefix: str) -> list[Trace]:
-        """Every trace whose id begins with `prefix`."""
+        """Every trace whose id begins with `prefix`; where there is none, that of the call with this id."""
         prefix = prefix.lower()
-        return [trace for trace in self._traces if trace.id.startswith(prefix)]
+        found = [trace for trace in self._traces if trace.id.startswith(prefix)]
+        if not found and (call := self._calls.get(prefix) or next(iter(self._later.get(prefix, ())), None)):
+            found = [self._by_id[call.trace_id]]
+        return found
 
     def calls(self) -> Iterator[CallRecord]:
-        """One record for each `dispatch {task}` span, trace by trace."""
+        """One record for each call, trace by trace, with its run wherever it is."""
         for trace in self._traces:
-            yield from calls_of(trace)
+            yield from self.calls_of(trace)
+
+    def calls_of(self, trace: Trace) -> Iterator[CallRecord]:
+        """One record for each call that was made in `trace`, with its run wherever it is."""
+        for span in trace.spans:
+            if span.is_call:
+                yield record_of(span, self._later.get(span.call_id, ()))
+
+    def runs_of(self, trace: Trace) -> Iterator[CallRecord]:
+        """One record for each call that ran in `trace` and was made elsewhere, as far as its run tells."""
+        here = {span.call_id for span in trace.spans if span.is_call}
+        for call_id, later in sides_of(trace.spans).items():
+            if call_id not in here:
+                yield record_of(None, later)
+
+    def continued(self, trace: Trace, *, most: int = 32) -> Trace:
+        """`trace` with the traces in which its calls ran: each below the span that it is linked to, or the call's.
+
+        Their own calls are followed too, over `most` traces at most. Where there are none, it is `trace` itself.
+        """
+        linked = self._linked()
+        seen = {trace.id}
+        below: list[tuple[Span, Trace]] = []
+        spans = list(trace.spans)
+        for span in spans:  # it grows
+            for other in linked.get((span.trace_id, span.span_id), ()):
+                if other.trace_id not in seen and len(below) < most:
+                    seen.add(other.trace_id)
+                    below.append((span, self._by_id[other.trace_id]))
+                    spans.extend(self._by_id[other.trace_id].spans)
+        return trace.with_below(below) if below else trace
+
+    def _linked(self) -> dict[tuple[str, str], list[Span]]:
+        """By the trace id and span id that they belong to, spans of calls that are in another trace."""
+        known = {(span.trace_id, span.span_id) for span in self._spans()}
+        found: dict[tuple[str, str], list[Span]] = {}
+        for span in self._spans():
+            call = self._calls.get(span.call_id)
+            if call is not None:
+                # A link may lead to a span that nobody has recorded; the call's own is then the next best.
+                above = next((link for link in span.links if link in known), (call.trace_id, call.span_id))
+                if above[0] != span.trace_id:
+                    found.setdefault(above, []).append(span)
+        return found
+
+    def _spans(self) -> Iterator[Span]:
+        return chain.from_iterable(trace.spans for trace in self._traces)
 
 
 def read(place: str | Path) -> Traces:
@@ -53,54 +102,6 @@ def read(place: str | Path) -> Traces:
 
     A directory that does not exist holds no traces.
     """
-    reading = _Reading()
-    files = _files(Path(place))
-    spans = [span for path in files for span in reading.file(path)]
-    return Traces(spans, files=len(files), damaged=reading.damaged, first_damage=reading.first_damage)
-
-
-class _Reading:
-    def __init__(self) -> None:
-        self.damaged = 0
-        self.first_damage = ""
-
-    def file(self, path: Path) -> Iterator[Span]:
-        number = 0
-        try:
-            for number, line in enumerate(_lines(path), 1):
-                if not line.isspace():
-                    yield from self._line(path, number, line)
-        except (OSError, EOFError, zlib.error) as error:
-            # A compressed file that was cut off still gives what stands before the cut.
-            self._note(path, number + 1, error)
-
-    def _line(self, path: Path, number: int, line: bytes) -> Iterator[Span]:
-        try:
-            yield from spans_of(line)
-        except ValueError as error:
-            self._note(path, number, error)
-
-    def _note(self, path: Path, number: int, error: Exception) -> None:
-        self.damaged += 1
-        self.first_damage = self.first_damage or f"{path.name}:{number}: {error}"
-
-
-def _files(place: Path) -> list[Path]:
-    if not place.is_dir():
-        return [place] if place.is_file() else []
-    return sorted(path for path in place.iterdir() if _TRACE_FILE.search(path.name) and path.is_file())
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        if ".jsonl" in path.name:
-            yield from file
-            return
-        # A document may be laid out over many lines, or be lines all the same.
-        text = file.read()
-        yield from text.splitlines() if _is_lines(text) else [text]
-
-
-def _is_lines(text: bytes) -> bool:
-    first = text.lstrip().partition(b"\n")[0].rstrip()
-    return first.startswith(b"{") and first.endswith(b"}")
+    files = Files(place)
+    spans = list(files.read(spans_of))
+    return Traces(spans, files=len(files.paths), damaged=files.damaged, first_damage=files.first_damage)
