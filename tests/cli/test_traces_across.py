@@ -74,10 +74,11 @@ def test_show_explains_a_compact_call_beside_its_only_span(tmp_path):
     said = ask("show", "c-1").output
 
     for words in (
-        "→ fast (local) · rule otherwise",
-        "overhead 6 µs = decide 1 µs + serialize 2 µs + enqueue 3 µs",
+        "→ fast (local) · rule otherwise · ephemeral · policy",
+        "overhead 6 µs\n",
         "wait 40 µs · start 10 µs",
         "shop.resize c-1",
+        "ephemeral, latency budget none",
     ):
         assert words in said
 

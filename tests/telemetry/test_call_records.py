@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from dispatch import telemetry
+from dispatch._clock import ticks, wall
 from dispatch._outcome import Failure, Success
 from dispatch.errors import NotAccepted, PassedOver
+from dispatch.settings import Settings
 from dispatch.telemetry.exporter import JsonLinesExporter
 from dispatch.telemetry.traces import percentiles, read
 from telemetry.handmade import QUEUE, a_call, a_record, receive, run, send
@@ -43,6 +45,30 @@ def test_a_local_call_is_one_record(written):
     assert (call.taken - call.sent) / 1e3 == record.wait_us
     assert (call.ended - call.started) / 1e3 <= record.run_us
     assert (1, None) == (record.attempts, record.error)
+
+
+@pytest.mark.parametrize("detail", ["compact", "full", "debug"])
+def test_a_local_call_is_the_same_record_at_every_detail(written, detail):
+    """But for the parts of its overhead: a single span has only their sum."""
+    telemetry.follow(Settings(trace_detail=detail))
+    call = a_call(payload=4096)
+    run(call)
+
+    [record] = written()
+    assert ("shop.resize", call.id, "fast", "otherwise") == (
+        record.task,
+        record.call_id,
+        record.destination,
+        record.reason,
+    )
+    assert ("ephemeral", 4096, 2.0, 30.0) == (
+        record.durability,
+        record.payload_bytes,
+        record.overhead_us,
+        record.wait_us,
+    )
+    assert record.started_ns == pytest.approx(wall() - (ticks() - call.entered), abs=5e6)
+    assert (detail == "compact") == (record.decide_us is None)
 
 
 def test_a_call_through_celery_is_one_record_across_processes(written):

@@ -158,6 +158,28 @@ def test_a_call_that_was_repeated_ends_as_its_last_attempt_did(tmp_path, order):
     assert (1, 0, 40.0, 300.0, 1) == (row.calls, row.failed, row.wait.p50, row.run.p50, row.run.count)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_compact_call_that_was_repeated_has_not_failed(tmp_path, order):
+    """Its first span is red for the attempt in it, not for its hand-over."""
+    [first] = compact("a-1", error="KeyError")
+    write(tmp_path / "t.jsonl", *[first, ran("a-1", start=500, took=300, attempt=2)][::order])
+
+    [row] = statistics(tmp_path).by()
+
+    assert (1, 0, 300.0) == (row.calls, row.failed, row.run.p50)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_call_whose_first_attempt_left_no_span_ends_as_the_next_did(tmp_path, order):
+    """Its worker died."""
+    write(tmp_path / "t.jsonl", *[handed("a-1", QUEUE), ran("a-1", QUEUE, took=300, attempt=2)][::order])
+
+    told = statistics(tmp_path)
+
+    [row] = told.by()
+    assert (0, 0, 300.0, 0) == (row.failed, row.without_run, row.run.p50, told.strangers)
+
+
 def test_dead_letters_are_counted_among_the_failed(tmp_path):
     """Given up after its last attempt, or after its workers died of it."""
     write(

@@ -90,7 +90,7 @@ def ran(
     own = {key: told.pop(key) for key in ("trace", "parent", "link", "error", "scope") if key in told}
     name = told.pop("name", f"{'execute' if where is LOCAL else 'process'} {task}")
     said = {**of(call, task), **where, "wait_us": 40.0, "start_us": 10.0, **told}
-    return a_span(name, said, start=start, took=took, kind=1 if where is LOCAL else 5, **own)
+    return a_span(name, said, start=start, took=took, kind=1 if name.startswith("execute") else 5, **own)
 
 
 def local(call: str, *, start: float = 0, took: float = 100, error: str | None = None, **told: Any) -> list[Json]:
@@ -100,10 +100,11 @@ def local(call: str, *, start: float = 0, took: float = 100, error: str | None =
 
 
 def compact(call: str, *, start: float = 0, took: float = 100, error: str | None = None, **told: Any) -> list[Json]:
-    """Its only span begins with its body."""
+    """Its only span begins with its body, and leaves out the parts of the overhead and what most calls are."""
     task = told.pop("task", "shop.resize")
-    said = {**LOCAL, **COST, "policy.version": "0123456789ab", "durability": "ephemeral", **told}
-    return [ran(call, start=start + 56, took=took, task=task, error=error, **said)]
+    where = {key: of for key, of in LOCAL.items() if key != "reason"}
+    said = {**where, "overhead_us": COST["overhead_us"], "policy.version": "0123456789ab", **told}
+    return [ran(call, said, start=start + 56, took=took, task=task, name=f"execute {task}", error=error)]
 
 
 def queued(call: str, *, start: float = 0, linked: bool = False, detail: str = "full", **told: Any) -> list[Json]:

@@ -62,7 +62,7 @@ def hindsight(trace: Trace, policies: Library) -> list[Hindsight]:
     for span in trace.spans:
         ours = span.is_call or span.name.startswith("dispatch ")
         if ours and "dispatch.policy.version" in span.attributes:
-            alike.setdefault(_decided_by(span.attributes), []).append(span)
+            alike.setdefault(_decided_by(span.said), []).append(span)
     return [_told(spans, policies) for spans in alike.values()]
 
 
@@ -98,7 +98,7 @@ def _decided_by(said: dict[str, Any]) -> object:
 
 
 def _told(spans: Sequence[Span], policies: Library) -> Hindsight:
-    said = spans[0].attributes
+    said = spans[0].said
     version = str(said["dispatch.policy.version"])
     policy, facts = policies.find(version), _facts(spans[0])
     rules = policy.asked(facts) if policy is not None and facts is not None else ()
@@ -117,7 +117,7 @@ def _told(spans: Sequence[Span], policies: Library) -> Hindsight:
 
 def _facts(span: Span) -> Facts | None:
     """`None` where the span comes from elsewhere, and says what nobody here would."""
-    said = span.attributes
+    said = span.said
     kind, durability = said.get("dispatch.task.kind", "io"), said.get("dispatch.durability")
     tags, budget, size = said.get("dispatch.task.tags"), said.get("dispatch.latency_budget_us"), _size(said)
     if kind not in get_args(Kind) or durability not in ("ephemeral", "durable"):

@@ -81,7 +81,7 @@ _STYLES = {
 
 
 def _notes(span: Span, trace: Trace) -> Iterator[Text]:
-    said, is_root = span.attributes, span in trace.roots
+    said, is_root = span.said, span in trace.roots
     # The worker's span repeats the decision for those who have nothing but the worker's file.
     whole = is_root or span.is_call
     for note in (_decision(said) if whole else [], _price(said) if whole else [], _map(said), _delay(said)):
@@ -122,7 +122,8 @@ def _decision(said: dict[str, Any]) -> list[str]:
 
 def _price(said: dict[str, Any]) -> list[str]:
     split = " + ".join(_times(said, "decide", "serialize", "enqueue"))
-    return [" = ".join([*_times(said, "overhead"), split])] if split else []
+    price = " = ".join([*_times(said, "overhead"), *([split] if split else [])])
+    return [price] if price else []
 
 
 def _delay(said: dict[str, Any]) -> list[str]:

@@ -94,7 +94,7 @@ def record_of(call: Span | None, later: Sequence[Span]) -> CallRecord:
     # The first run tells how long the call waited, the last one how it ended.
     first, last = (runs[0], runs[-1]) if runs else (None, None)
     about = call or (runs or later)[0]
-    said, told = about.attributes, first.attributes if first is not None else {}
+    said, told = about.said, first.attributes if first is not None else {}
     refused = call is not None and call.status == "error" and not call.is_run
     failed = call if refused else later[-1] if later else None
     dead = next((str(why) for span in later if (why := span.attributes.get(DEAD_LETTER))), None)

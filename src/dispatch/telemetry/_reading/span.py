@@ -71,6 +71,16 @@ class Span(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return n.START in self.attributes or n.WAIT in self.attributes
 
     @property
+    def said(self) -> dict[str, Any]:
+        """The attributes, with those that go without saying: a local call's only span, at the detail `compact`, leaves
+        out what most calls are.
+        """
+        if not (self.is_call and self.is_run):
+            return self.attributes
+        reason = "otherwise" if self.attributes.get(n.RULE) == "otherwise" else "rule"
+        return {n.DURABILITY: "ephemeral", n.REASON: reason, **self.attributes}
+
+    @property
     def call_id(self) -> str:
         """Of which call it tells; empty where of none."""
         return str(self.attributes.get(n.CALL, ""))

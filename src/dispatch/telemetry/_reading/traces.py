@@ -81,7 +81,7 @@ class Traces:
         return trace.with_below(below) if below else trace
 
     def _linked(self) -> dict[tuple[str, str], list[Span]]:
-        """By the trace id and span id that they belong to, spans of calls that are in another trace."""
+        """By the trace id and span id of what they belong to, spans of calls, whichever trace they are in."""
         known = {(span.trace_id, span.span_id) for span in self._spans()}
         found: dict[tuple[str, str], list[Span]] = {}
         for span in self._spans():
@@ -89,8 +89,7 @@ class Traces:
             if call is not None:
                 # A link may lead to a span that nobody has recorded; the call's own is then the next best.
                 above = next((link for link in span.links if link in known), (call.trace_id, call.span_id))
-                if above[0] != span.trace_id:
-                    found.setdefault(above, []).append(span)
+                found.setdefault(above, []).append(span)
         return found
 
     def _spans(self) -> Iterator[Span]:

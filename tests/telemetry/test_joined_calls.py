@@ -26,20 +26,30 @@ def names(trace):
 def told(record):
     """What is alike at every detail."""
     return (
-        *(record.task, record.destination, record.rule, record.policy_version, record.started_ns, record.error),
-        *(record.overhead_us, record.decide_us, record.serialize_us, record.enqueue_us),
-        *(record.wait_us, record.start_us, record.run_us, record.attempts),
+        *(record.task, record.destination, record.rule, record.reason, record.durability, record.policy_version),
+        *(record.started_ns, record.overhead_us, record.wait_us, record.start_us, record.run_us, record.total_us),
+        *(record.attempts, record.error),
     )
 
 
 @pytest.mark.parametrize("error", [None, "ValueError"])
 def test_a_compact_local_call_is_the_record_of_a_full_one(reading, error):
-    """Its one span begins with the body, and `delay` was called that much earlier."""
+    """Its one span begins with the body, and `delay` was called that much earlier; what most calls are goes without
+    saying.
+    """
     full, single = reading(*local("a-1", error=error), *compact("a-2", error=error)).calls()
 
     assert told(full) == told(single)
-    assert 55.0 == full.actual_start_us == single.actual_start_us
-    assert 156.0 == full.total_us == single.total_us
+    assert (1.0, 55.0) == (full.decide_us, full.actual_start_us)
+    # Of the overhead there is only the sum: what of it came after the decision is not known.
+    assert (None, 50.0) == (single.decide_us, single.actual_start_us)
+
+
+def test_what_a_compact_call_says_of_itself_holds(reading):
+    """One that was pinned, and one that a rule sent."""
+    pinned, by_rule = reading(*compact("a-1", reason="pinned"), *compact("a-2", rule="quick")).calls()
+
+    assert ("pinned", "rule") == (pinned.reason, by_rule.reason)
 
 
 def test_a_compact_call_through_celery_has_no_publish_and_is_the_same_record(reading):
