@@ -15,7 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from dispatch import Dispatcher
+from dispatch._recorder import KEPT, recorder
 from dispatch.embedded import Server
+from dispatch.policy import parse
+from house.policies import ONE_POOL
 from servers import leftovers, listeners, rabbitmq
 from servers.project import Project, write
 from servers.proxy import Proxy
@@ -185,6 +189,19 @@ def redis_proxy(redis_server) -> Iterator[Proxy]:
     """A wire to the Redis of the run that can be cut, muted and slowed down."""
     with Proxy(redis_server.port) as proxy:
         yield proxy
+
+
+# Dispatchers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def remembering() -> Iterator[Dispatcher]:
+    """A dispatcher with one pool, in a process whose recorder has nothing in it yet."""
+    recorder.renew()
+    with Dispatcher(policy=parse(ONE_POOL)) as made:
+        yield made
+    recorder.keep(KEPT)
+    recorder.renew()
 
 
 # Applications ----------------------------------------------------------------------------------------------------

@@ -11,10 +11,8 @@ import threading
 import pytest
 
 import dispatch
-from dispatch._recorder import recorder
 from dispatch.telemetry.calls import dump, load, recorded
 from dispatch.telemetry.traces import percentiles, starts
-from house.policies import ONE_POOL
 from servers.patience import eventually
 
 
@@ -28,19 +26,9 @@ def refuse() -> None:
     raise LookupError("secret of refuse")
 
 
-@pytest.fixture
-def dispatcher(tmp_path):
-    policy = tmp_path / "policy.yaml"
-    policy.write_text(ONE_POOL)
-    recorder.renew()
-    with dispatch.Dispatcher(policy=policy) as made:
-        yield made
-    recorder.renew()
-
-
-def test_a_call_is_remembered_as_its_traces_would_tell_it(dispatcher):
+def test_a_call_is_remembered_as_its_traces_would_tell_it(remembering):
     """Requirements, estimate, arrival, decision, wait and run: what a replay needs. No SDK is in place."""
-    handle = resize.options(latency_budget="2s").using(dispatcher).delay("secret of resize")
+    handle = resize.options(latency_budget="2s").using(remembering).delay("secret of resize")
     handle.result(timeout=10)
 
     (call,) = recorded()
@@ -56,21 +44,21 @@ def test_a_call_is_remembered_as_its_traces_would_tell_it(dispatcher):
     assert (1, None, os.getpid()) == (call.attempts, call.error, call.worker.pid)
 
 
-def test_a_failure_and_a_refusal_say_which_error(dispatcher):
+def test_a_failure_and_a_refusal_say_which_error(remembering):
     """By its type; a refused call has no destination."""
-    refuse.using(dispatcher).delay().exception(timeout=10)
+    refuse.using(remembering).delay().exception(timeout=10)
     with pytest.raises(dispatch.NotAccepted):
-        resize.options(durability="durable").using(dispatcher).delay("a")
+        resize.options(durability="durable").using(remembering).delay("a")
 
     failed, refused = recorded()
     assert ("LookupError", "fast") == (failed.error, failed.destination)
     assert ("NotAccepted", None, None) == (refused.error, refused.destination, refused.run_us)
 
 
-def test_what_was_dumped_is_loaded_again(dispatcher, tmp_path):
+def test_what_was_dumped_is_loaded_again(remembering, tmp_path):
     """And is as good as traces for whoever sums calls up."""
     for _ in range(5):
-        resize.using(dispatcher).delay("secret of resize").result(timeout=10)
+        resize.using(remembering).delay("secret of resize").result(timeout=10)
     before = recorded()
     path = dump(tmp_path / "deep" / "calls.ndjson")
 
@@ -82,12 +70,12 @@ def test_what_was_dumped_is_loaded_again(dispatcher, tmp_path):
     )
 
 
-def test_a_dump_is_its_owner_s_alone_and_keeps_no_arguments(dispatcher, tmp_path):
+def test_a_dump_is_its_owner_s_alone_and_keeps_no_arguments(remembering, tmp_path):
     """0600, whatever the umask; and nothing unfinished is left beside it."""
     before = os.umask(0)
     try:
-        resize.using(dispatcher).delay("secret of resize").result(timeout=10)
-        refuse.using(dispatcher).delay().exception(timeout=10)
+        resize.using(remembering).delay("secret of resize").result(timeout=10)
+        refuse.using(remembering).delay().exception(timeout=10)
         path = dump(tmp_path / "calls" / "calls.ndjson")
         path = dump(path)
     finally:
@@ -97,7 +85,7 @@ def test_a_dump_is_its_owner_s_alone_and_keeps_no_arguments(dispatcher, tmp_path
     assert b"secret" not in path.read_bytes()
 
 
-def test_without_a_name_a_dump_stands_beside_the_traces(dispatcher, tmp_path, monkeypatch):
+def test_without_a_name_a_dump_stands_beside_the_traces(remembering, tmp_path, monkeypatch):
     """Under a name that no reader of traces takes for a trace file."""
     monkeypatch.setenv("DISPATCH_TRACE_DIR", str(tmp_path / "traces"))
     path = dump()
@@ -123,7 +111,7 @@ def test_what_is_no_recording_is_refused_with_its_place(tmp_path, content, said)
     assert said in str(error.value)
 
 
-def test_a_folder_that_cannot_be_written_is_the_caller_s_to_know(dispatcher, tmp_path):
+def test_a_folder_that_cannot_be_written_is_the_caller_s_to_know(remembering, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
         dump(tmp_path / "file" / "calls.ndjson")
@@ -155,7 +143,7 @@ sys.stdin.read()
     assert ["__main__.double"] == [call.task for call in load(written[0]).calls]
 
 
-def test_calls_may_end_while_the_recorder_is_read(dispatcher):
+def test_calls_may_end_while_the_recorder_is_read(remembering):
     """Nobody waits for anybody."""
     over = threading.Event()
 
@@ -166,7 +154,7 @@ def test_calls_may_end_while_the_recorder_is_read(dispatcher):
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        handles = [resize.using(dispatcher).delay("a") for _ in range(2_000)]
+        handles = [resize.using(remembering).delay("a") for _ in range(2_000)]
         assert ["a"] * 2_000 == [handle.result(timeout=10) for handle in handles]
     finally:
         over.set()

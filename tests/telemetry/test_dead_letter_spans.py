@@ -18,6 +18,7 @@ from dispatch.transports.celery._redis import connect
 from dispatch.transports.celery.dead import dead_letters
 from dispatch.transports.celery.ledger import NO_STAMP, STAMP_HEADER, Entry
 from dispatch.transports.celery.ledger._sweeper import _Round
+from house.policies import RUN_FROM_DISK
 from servers.patience import eventually
 from telemetry.handmade import QUEUE, Spans, a_call, provider_in_place, send
 
@@ -107,16 +108,8 @@ def decline():
 
 def test_a_call_that_fails_from_disk_says_it_too(spans, tmp_path):
     """Below the same `dispatch` as its run; no broker had it."""
-    policy = """
-    version: 1
-    destinations:
-      fast: {transport: local, workers: 1}
-      disk: {transport: spool, durability: asserted, run: fast}
-    defaults: {durability: durable}
-    otherwise: {route_to: disk}
-    """
     settings = Settings(application="kitchen", spool_dir=tmp_path, shutdown_grace="5s")
-    with dispatch.Dispatcher(policy=parse(policy), settings=settings) as one:
+    with dispatch.Dispatcher(policy=parse(RUN_FROM_DISK), settings=settings) as one:
         assert isinstance(decline.using(one).delay().exception(10), LookupError)
         eventually(lambda: "dead-letter" in {span.name.split()[0] for span in spans.finished})
 

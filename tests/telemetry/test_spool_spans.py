@@ -15,6 +15,7 @@ import dispatch
 from dispatch.policy import parse
 from dispatch.settings import Settings
 from dispatch.telemetry import traces
+from house.policies import RUN_FROM_DISK
 from servers.patience import eventually
 from telemetry.handmade import Spans, provider_in_place, receive
 
@@ -23,15 +24,6 @@ version: 1
 destinations:
   queue: {transport: celery, queue: kitchen, publish_deadline: 2s, breaker: {failures: 100}}
   disk: {transport: spool, durability: asserted, forward_to: queue}
-defaults: {durability: durable}
-otherwise: {route_to: disk}
-"""
-
-RUNNING = """
-version: 1
-destinations:
-  fast: {transport: local, workers: 1}
-  disk: {transport: spool, durability: asserted, run: fast}
 defaults: {durability: durable}
 otherwise: {route_to: disk}
 """
@@ -199,9 +191,9 @@ def test_beside_celery_s_instrumentation_the_message_has_one_producer(spans, ope
 def test_a_call_that_runs_from_disk_is_below_what_handed_it_over_and_linked_to_it(spans, open_):
     """Whichever process runs it; the caller's baggage is there."""
     token = context.attach(baggage.set_baggage("tenant", "acme"))
-    kept(open_, spans, RUNNING)
+    kept(open_, spans, RUN_FROM_DISK)
     context.detach(token)
-    open_(RUNNING).begin()
+    open_(RUN_FROM_DISK).begin()
     eventually(lambda: "execute" in {span.name.split()[0] for span in spans.finished})
 
     ran, handed_over = spans["execute"], spans["dispatch"]
@@ -212,7 +204,7 @@ def test_a_call_that_runs_from_disk_is_below_what_handed_it_over_and_linked_to_i
 
 def test_the_body_of_a_call_from_disk_sees_its_span_and_its_baggage(spans, open_):
     """As anywhere."""
-    one = open_(RUNNING)
+    one = open_(RUN_FROM_DISK)
     token = context.attach(baggage.set_baggage("tenant", "acme"))
     seen = look.using(one).delay().result(10)
     context.detach(token)

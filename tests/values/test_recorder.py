@@ -11,7 +11,6 @@ import pytest
 
 import dispatch
 from dispatch._recorder import Finished, Recorder, recorder
-from house.policies import ONE_POOL
 
 
 class Payload:
@@ -33,24 +32,13 @@ def same(x: Any) -> Any:
     return x
 
 
-@pytest.fixture
-def dispatcher(tmp_path):
-    policy = tmp_path / "policy.yaml"
-    policy.write_text(ONE_POOL)
-    recorder.renew()
-    with dispatch.Dispatcher(policy=policy) as made:
-        yield made
-    recorder.keep(4096)
-    recorder.renew()
-
-
 def finished(number: int) -> Finished:
     spec, space = double.spec, object()
     return Finished(spec, None, space, number, None, None, *[0] * 8, 1, None, None)
 
 
-def test_a_call_that_ended_is_remembered_with_its_times(dispatcher):
-    handle = double.using(dispatcher).delay(4)
+def test_a_call_that_ended_is_remembered_with_its_times(remembering):
+    handle = double.using(remembering).delay(4)
     assert 8 == handle.result(timeout=10)
     (call,) = recorder.calls()
     assert (handle.id, double.name) == (call.id, call.spec.name)
@@ -58,31 +46,31 @@ def test_a_call_that_ended_is_remembered_with_its_times(dispatcher):
     assert ("fast", "otherwise", None) == (call.decision.destination, call.decision.rule, call.error)
 
 
-def test_a_failure_is_remembered_by_its_type_alone(dispatcher):
-    assert isinstance(fails.using(dispatcher).delay().exception(timeout=10), LookupError)
+def test_a_failure_is_remembered_by_its_type_alone(remembering):
+    assert isinstance(fails.using(remembering).delay().exception(timeout=10), LookupError)
     assert [LookupError] == [call.error for call in recorder.calls()]
 
 
-def test_neither_arguments_nor_results_are_kept_alive(dispatcher):
+def test_neither_arguments_nor_results_are_kept_alive(remembering):
     payload = Payload()
     gone = weakref.ref(payload)
-    handle = same.using(dispatcher).delay(payload)
+    handle = same.using(remembering).delay(payload)
     handle.result(timeout=10)
     del payload, handle
-    dispatcher.shutdown()
+    remembering.shutdown()
     gc.collect()
     assert gone() is None
     assert 1 == len(recorder.calls())
 
 
-def test_the_id_that_the_caller_gave_is_the_one_remembered(dispatcher):
-    double.using(dispatcher).apply_async((1,), task_id="mine").result(timeout=10)
+def test_the_id_that_the_caller_gave_is_the_one_remembered(remembering):
+    double.using(remembering).apply_async((1,), task_id="mine").result(timeout=10)
     assert ["mine"] == [call.id for call in recorder.calls()]
 
 
-def test_a_refused_call_is_remembered(dispatcher):
+def test_a_refused_call_is_remembered(remembering):
     with pytest.raises(dispatch.NotAccepted):
-        double.options(durability="durable").using(dispatcher).delay(1)
+        double.options(durability="durable").using(remembering).delay(1)
     (call,) = recorder.calls()
     assert (double.name, dispatch.NotAccepted) == (call.spec.name, call.error)
 
@@ -120,9 +108,9 @@ def test_listeners_are_told_even_when_none_are_kept():
     assert ring.note is None
 
 
-def test_a_forked_child_starts_empty(dispatcher):
-    double.using(dispatcher).delay(4).result(timeout=10)
-    dispatcher.shutdown()
+def test_a_forked_child_starts_empty(remembering):
+    double.using(remembering).delay(4).result(timeout=10)
+    remembering.shutdown()
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:

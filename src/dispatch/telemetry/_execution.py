@@ -70,8 +70,7 @@ class Execution:
         if token is None:
             return
         detach(token)
-        if self._open:
-            self.break_off(outcome)
+        self.break_off(outcome)
 
     def break_off(self, outcome: Outcome) -> None:
         """End the span, while the body goes on in its own thread, where `end` is still to come. Never raises."""

@@ -56,10 +56,11 @@ class Listener:
         self.anchor = Anchor()
         self._due = self.anchor.ticks + _SECOND
         tracer = light = None
+        self._trusts_parent = False
         with harmless:
             tracer = self._find()
             light = _lightened(tracer)
-        self._trusts_parent = tracer is not None and _parent_decides(getattr(tracer, "sampler", None))
+            self._trusts_parent = _parent_decides(tracer)
         self.light = light
         self.tracer = light or tracer
         meter.look(lambda: self.settings)
@@ -100,6 +101,16 @@ class Listener:
         if isinstance(tracer, NoOpTracer):  # what the SDK gives under OTEL_SDK_DISABLED
             return None
         return tracer
+
+
+def _parent_decides(tracer: Tracer | None) -> bool:
+    # Not imported on top, as below: a sampler of the SDK's has brought the SDK along.
+    sampler = getattr(tracer, "sampler", None)
+    if not type(sampler).__module__.startswith("opentelemetry.sdk."):
+        return False
+    from dispatch.telemetry._verdict import drops_below_unsampled  # noqa: PLC0415 - see above
+
+    return drops_below_unsampled(sampler)
 
 
 def _lightened(tracer: Tracer | None) -> LightTracer | None:
@@ -152,15 +163,3 @@ def flush(timeout: float = 2.0) -> None:
         run()
     else:
         thread.join(timeout)
-
-
-def _parent_decides(sampler: object) -> bool:
-    """The SDK's parent-based sampler with its usual delegates drops every child of an unsampled parent."""
-    kind = type(sampler)
-    if not kind.__module__.startswith("opentelemetry.sdk.") or kind.__qualname__.removeprefix("_") not in _PARENT_BASED:
-        return False
-    delegates = (getattr(sampler, f"_{each}_parent_not_sampled", None) for each in ("local", "remote"))
-    return all(getattr(getattr(each, "_decision", None), "name", "") == "DROP" for each in delegates)
-
-
-_PARENT_BASED = frozenset(("ParentBased", "ParentBasedAlwaysOff", "ParentBasedAlwaysOn", "ParentBasedTraceIdRatio"))

@@ -31,6 +31,13 @@ def verdict_of(sampler: Sampler) -> Verdict | None:
     return _verdict_by_parent(sampler) if kind in (ParentBased, ParentBasedTraceIdRatio) else None
 
 
+def drops_below_unsampled(sampler: object) -> bool:
+    """Whether no child of an unsampled parent is ever sampled: the parent-based sampler with its usual delegates."""
+    return isinstance(sampler, ParentBased) and all(
+        verdict_of(_inside(sampler, f"{whose}_parent_not_sampled")) is _never for whose in ("local", "remote")
+    )
+
+
 def _always(_: SpanContext | None, _trace_id: int) -> bool:
     return True
 
