@@ -55,6 +55,17 @@ def test_a_failure_and_a_refusal_say_which_error(remembering):
     assert ("NotAccepted", None, None) == (refused.error, refused.destination, refused.run_us)
 
 
+def test_of_a_repeated_call_the_time_to_its_first_start_is_not_known(remembering):
+    """What is remembered is its last attempt."""
+    stubborn = dispatch.task(name="calls.stubborn", retry=dispatch.Retry(attempts=2, backoff="1ms"))(
+        refuse.spec.function
+    )
+    stubborn.using(remembering).delay().exception(timeout=10)
+
+    (call,) = recorded()
+    assert (2, None) == (call.attempts, call.actual_start_us)
+
+
 def test_what_was_dumped_is_loaded_again(remembering, tmp_path):
     """And is as good as traces for whoever sums calls up."""
     for _ in range(5):

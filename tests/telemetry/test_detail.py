@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import SpanKind, get_current_span
 
@@ -10,6 +11,7 @@ from dispatch._clock import ticks
 from dispatch._outcome import Failure
 from dispatch._retry import Retry
 from dispatch.errors import PassedOver
+from dispatch.telemetry._account import _known
 from dispatch.telemetry._listener import listener
 from telemetry.handmade import QUEUE, Spans, a_call, decision, provider_in_place, receive, run, send
 
@@ -162,6 +164,29 @@ def test_decisions_that_differ_are_told_apart(spans):
         run(call)
     told = [span.attributes.get("dispatch.passed_over") for span in spans.finished if span.name.startswith("dispatch")]
     assert [None, None, ("queue:full",)] == told
+
+
+def test_what_one_moment_decided_is_not_kept_for_others(spans):
+    """Each such call has a decision of its own, and there may be millions."""
+    before = len(_known)
+    run(a_call(made=decision(passed_over=(PassedOver("queue", "full"),))))
+    run(a_call(made=decision(predicted_start_ns=7)))
+    assert before == len(_known)
+
+
+@pytest.mark.parametrize("word", ["compact", "full"])
+@pytest.mark.parametrize("whose", ["light", "read in the body", "the SDK's"])
+def test_how_long_a_call_took_to_start_is_told_by_every_kind_of_span(detail, word, whose):
+    """It is known only when the span has begun, and some of them have said all by then."""
+    spans = Spans()
+    if whose == "the SDK's":
+        spans.provider.add_span_processor(SpanProcessor())
+    with provider_in_place(spans.provider):
+        detail(word)
+        call = a_call()
+        run(call, lambda: get_current_span().attributes if whose == "read in the body" else None)
+    assert (call.started - call.taken) / 1e3 == spans["execute"].attributes["dispatch.start_us"]
+    spans.provider.shutdown()
 
 
 def _with_retry(spec):

@@ -215,6 +215,17 @@ def test_attributes_beyond_the_limit_push_out_the_oldest():
     assert 7 == actual["dropped"][0]
 
 
+def test_an_attribute_that_is_set_again_stands_last():
+    """As the SDK has it: the oldest are the first to be pushed out."""
+    pair = Pair()
+    for tracer, _ in (pair.sdk, pair.light):
+        span = tracer.start_span("run", attributes={"a": 1, "b": 2})
+        span.set_attribute("a", 3)
+        span.end()
+    expected, actual = (list(exporter.get_finished_spans()[0].attributes) for _, exporter in (pair.sdk, pair.light))
+    assert ["b", "a"] == expected == actual
+
+
 def test_what_the_sdk_s_span_tells_besides_the_api_is_told_too():
     """Instrumentations read the name and the attributes of whatever is current."""
     span = one(Pair())

@@ -299,6 +299,24 @@ class TestTrouble:
             assert not call.context.run(trace.get_current_span).get_span_context().is_valid
         assert 1 == failures()
 
+    def test_a_processor_that_fails_for_one_span_does_not_cost_the_other(self, failures):
+        """The one of the hand-over ends before the body's is made."""
+        seen = []
+
+        class Picky(SpanProcessor):
+            def on_end(self, span):
+                if span.name.startswith("dispatch"):
+                    raise OSError("not this one")
+                seen.append(span.name)
+
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(Picky())
+        with provider_in_place(provider):
+            run(a_call())
+
+        assert ["execute shop.resize"] == seen
+        assert 1 == failures()
+
     def test_a_stranger_s_provider_is_used_through_the_public_interface_alone(self, failures):
         """It has no sampler to look at, no limits, no processors."""
         made = []

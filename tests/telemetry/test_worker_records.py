@@ -102,6 +102,7 @@ def test_the_decision_is_what_the_headers_say(headers):
     assert ("7", "fast", "celery", "otherwise", "durable") == (
         call.call_id, call.destination, call.transport, call.rule, call.durability,
     )  # fmt: skip
+    assert (None, None) == (call.overhead_us, call.actual_start_us)  # what the caller alone knows
 
 
 def test_a_message_of_somebody_else_s_has_no_decision(headers):

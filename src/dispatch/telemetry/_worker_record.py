@@ -52,8 +52,7 @@ def ran(
                 entered=0,
                 decided=0,
                 serialized=0,
-                # Two machines, two clocks: a worker cannot have had the message before it was written.
-                sent=0 if written is None else min(taken, anchor.moment(written)),
+                sent=0 if written is None else anchor.moment(written),
                 taken=taken,
                 started=started,
                 ended=ended,
