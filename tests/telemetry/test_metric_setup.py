@@ -171,3 +171,32 @@ def test_a_meter_provider_that_is_already_there_stays(monkeypatch):
     with meters_in_place(readings.provider):
         assert not telemetry.setup()
         assert readings.value("dispatch.process.memory") > 0
+
+
+def test_a_meter_provider_that_is_set_after_setup_counts_the_first_call(program):
+    """An application with its own metrics says so in the next line, and calls in the one after that."""
+    said = program(
+        """
+        import dispatch
+        from opentelemetry import metrics
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+        dispatch.configure()
+        dispatch.telemetry.setup()
+        reader = InMemoryMetricReader()
+        metrics.set_meter_provider(MeterProvider([reader]))
+
+        @dispatch.task
+        def double(number: int) -> int:
+            return 2 * number
+
+        double.delay(1).result(timeout=10)
+        [resource] = reader.get_metrics_data().resource_metrics
+        [scope] = resource.scope_metrics
+        print(sorted(each.name for each in scope.metrics if each.name == "dispatch.calls.completed"))
+        """,
+        DISPATCH_POLICY="no-broker",
+    )
+
+    assert "['dispatch.calls.completed']" in said

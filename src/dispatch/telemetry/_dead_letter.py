@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry.trace import Link, SpanKind, get_current_span
+from opentelemetry.trace import SpanKind, get_current_span
 
 from dispatch.errors import DeadLettered
 from dispatch.telemetry import _names as n
 from dispatch.telemetry._attributes import Attributes
-from dispatch.telemetry._carried import carried
+from dispatch.telemetry._carried import carried, linked_to
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._fault import fail, kind_of
 from dispatch.telemetry._listener import listener
@@ -51,7 +51,7 @@ def dead_lettered(
             above,
             SpanKind.INTERNAL if queue is None else SpanKind.CLIENT,
             attributes=attributes,
-            links=[Link(creation)] if creation.is_valid else (),
+            links=linked_to(creation),
         )
         with harmless:
             fail(span, DeadLettered.__name__ if error is None else kind_of(error))

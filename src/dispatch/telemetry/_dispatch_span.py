@@ -35,7 +35,12 @@ class DispatchSpan:
         self.anchor = Anchor()
         self.is_ended = False
         # Where it goes is not settled yet, and an attribute cannot be taken back.
-        self.span = begin(call, tracer, self.anchor, {**of_call(call), **(attributes or {})}, kind)
+        self.span = tracer.start_span(
+            f"dispatch {call.spec.name}",
+            kind=kind,
+            attributes={**of_call(call), **(attributes or {})},
+            start_time=self.anchor.at(call.entered),
+        )
         self.recorded = self.span.is_recording()
         """Kept: an ended span no longer says so."""
 
@@ -70,15 +75,6 @@ class Remote:
         self.anchor = Anchor()
         self.span = span
         self.recorded = span.get_span_context().trace_flags.sampled
-
-
-def begin(
-    call: Call, tracer: Tracer, anchor: Anchor, attributes: Attributes, kind: SpanKind = SpanKind.INTERNAL
-) -> Span:
-    """A span that starts when the call entered; its parent is the span that is current for the caller."""
-    return tracer.start_span(
-        f"dispatch {call.spec.name}", kind=kind, attributes=attributes, start_time=anchor.at(call.entered)
-    )
 
 
 def steps_of(call: Call, tracer: Tracer, anchor: Anchor, span: Span, sent: int) -> None:

@@ -11,7 +11,6 @@ from contextvars import Token
 from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import (
     INVALID_SPAN,
-    Link,
     Span,
     SpanContext,
     Tracer,
@@ -25,6 +24,7 @@ from dispatch._outcome import Failure, Outcome
 from dispatch.telemetry import _names as n
 from dispatch.telemetry._account import Account, of_both, of_hand_over, of_run
 from dispatch.telemetry._anchor import Anchor
+from dispatch.telemetry._carried import linked_to
 from dispatch.telemetry._dispatch_span import DispatchSpan, Remote, steps_of
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._fault import fail_with
@@ -145,7 +145,7 @@ def _executing(call: Call, tracer: Tracer, process: int | None) -> Execution | N
         if not (opened.recorded or linked):
             return Unsampled(context)
     # What was made by another process, or by this one long ago and lay on disk, is linked as well.
-    links = [Link(parent)] if parent.is_valid and (linked or isinstance(opened, Remote)) else ()
+    links = linked_to(parent) if linked or isinstance(opened, Remote) else ()
     if linked:
         parent, context = INVALID_SPAN.get_span_context(), set_span_in_context(INVALID_SPAN)
     started = call.started or ticks()

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry import propagate
-from opentelemetry.trace import Link, SpanKind, get_current_span, set_span_in_context
+from opentelemetry.trace import SpanKind, get_current_span, set_span_in_context
 
 from dispatch.telemetry import _names as n
 from dispatch.telemetry._anchor import Anchor
 from dispatch.telemetry._attributes import Attributes
-from dispatch.telemetry._carried import carried
+from dispatch.telemetry._carried import carried, linked_to
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._instrumentation import spans_each_publish
 from dispatch.telemetry._listener import listener
@@ -51,7 +51,7 @@ def forwarding(
             # One producer for one message: where Celery's instrumentation makes its span below this one, it is that.
             SpanKind.INTERNAL if spans_each_publish() else SpanKind.PRODUCER,
             attributes={**attributes, **message, n.BODY_SIZE: size},
-            links=[Link(creation)] if creation.is_valid else (),
+            links=linked_to(creation),
             start_time=anchor.wall,
         )
         context = set_span_in_context(span, above)

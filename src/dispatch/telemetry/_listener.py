@@ -65,12 +65,15 @@ class Listener:
         self.tracer = light or tracer
         meter.look(lambda: self.settings)
 
+    def look_twice(self) -> None:
+        """Ask now, and again at the next call: an application may say of the other provider in its next line."""
+        self.look()
+        self._due = 0
+
     def follow(self, settings: Settings | None) -> None:
         """Take the word of `settings`; `None`: of the environment, when it matters."""
         self._settings = settings
-        self.look()
-        # And again at the first call: an application may make its dispatcher first, and its provider in the next line.
-        self._due = 0
+        self.look_twice()
 
     @property
     def settings(self) -> Settings:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
-from typing import Any
-
-from dispatch.telemetry._failures import harmless
+from dispatch.telemetry._installed import Installed
 from dispatch.telemetry._listener import listener
 from dispatch.telemetry._meter import meter_provider
 from dispatch.telemetry._signal import METRICS
 
-_ours: list[Any] = []
-"""The provider that was put in place in this process, and has to be shut down."""
+_metrics = Installed()
 
 
 def set_up_metrics(service: str | None) -> None:
@@ -29,16 +25,6 @@ def set_up_metrics(service: str | None) -> None:
 
     provider = build_meter_provider(service=service, exporters=exporters)
     if provider is not None:
-        _ours.append(provider)
+        _metrics.provider = provider
         metrics.set_meter_provider(provider)
-        listener.look()
-
-
-def _shut_down() -> None:
-    while _ours:
-        with harmless:
-            _ours.pop().shutdown()
-
-
-# At import, hence run late: dispatchers are made afterwards, and the calls they finish at exit are still counted.
-atexit.register(_shut_down)
+        listener.look_twice()

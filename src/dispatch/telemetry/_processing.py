@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry.context import get_current
-from opentelemetry.trace import INVALID_SPAN, Link, SpanKind, Tracer, get_current_span, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, SpanKind, Tracer, get_current_span, set_span_in_context
 
 from dispatch._clock import ticks
 from dispatch.telemetry import _names as n
 from dispatch.telemetry._anchor import Anchor
 from dispatch.telemetry._attributes import Attributes
-from dispatch.telemetry._carried import carried
+from dispatch.telemetry._carried import carried, linked_to
 from dispatch.telemetry._execution import Execution
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._listener import listener
@@ -91,7 +91,7 @@ def _processing(
         context,
         SpanKind.CONSUMER,
         attributes=attributes,
-        links=[Link(creation)] if creation.is_valid else (),
+        links=linked_to(creation),
         start_time=anchor.at(started),
     )
     return Execution(span, set_span_in_context(span, context), anchor, started)

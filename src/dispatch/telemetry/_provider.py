@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from multiprocessing import util
+from collections.abc import Sequence
 from pathlib import Path
 
 from opentelemetry.sdk.environment_variables import (
@@ -12,14 +12,15 @@ from opentelemetry.sdk.environment_variables import (
     OTEL_TRACES_SAMPLER,
 )
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, ParentBasedTraceIdRatio, Sampler
 
 from dispatch._log import logger
 from dispatch._units import size
 from dispatch.settings import Settings
-from dispatch.telemetry._otlp import SpansByOtlp, otlp_exporter
+from dispatch.telemetry._children import OnePerProcess, flush_when_children_end
+from dispatch.telemetry._otlp import otlp_exporter
 from dispatch.telemetry._resource import resource_of
 from dispatch.telemetry._signal import FILES, TRACES
 from dispatch.telemetry.exporter import JsonLinesExporter
@@ -45,13 +46,8 @@ def build(*, service: str | None, directory: Path, exporters: frozenset[str], se
         provider.add_span_processor(_batching(ConsoleSpanExporter()))
     if "otlp" in exporters and (otlp := otlp_exporter(TRACES)) is not None:
         provider.add_span_processor(_batching(SpansByOtlp(otlp)))
-    util.register_after_fork(provider, _flush_when_this_child_ends)
+    flush_when_children_end(provider)
     return provider
-
-
-def _flush_when_this_child_ends(provider: TracerProvider) -> None:
-    """`multiprocessing` ends its children without atexit, but runs their finalizers."""
-    util.Finalize(None, provider.force_flush, exitpriority=0)
 
 
 def _sampler(ratio: float) -> Sampler | None:
@@ -83,3 +79,21 @@ def _batching(exporter: SpanExporter) -> BatchSpanProcessor:
         # A queue that is smaller than a batch, or a number that is none.
         logger("telemetry").warning("what OTEL_BSP_… says cannot be used, and is overlooked", error=str(error))
         return BatchSpanProcessor(exporter, _QUEUE_SIZE, _SCHEDULE_MS, _BATCH_SIZE)
+
+
+class SpansByOtlp(SpanExporter):
+    """As the exporter that is made first, in each process with one of its own."""
+
+    def __init__(self, first: SpanExporter) -> None:
+        self._exporters = OnePerProcess(TRACES, first)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        exporter: SpanExporter | None = self._exporters.here()
+        return SpanExportResult.FAILURE if exporter is None else exporter.export(spans)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's signature
+        """Nothing is held back here: `export` has sent when it returns."""
+        return True
+
+    def shutdown(self) -> None:
+        self._exporters.shut_down()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 from pathlib import Path
 
@@ -11,33 +10,12 @@ from opentelemetry.trace import ProxyTracerProvider
 
 from dispatch._log import logger
 from dispatch.settings import read_settings
-from dispatch.telemetry._failures import harmless
+from dispatch.telemetry._installed import Installed
 from dispatch.telemetry._listener import listener
 from dispatch.telemetry._metric_setup import set_up_metrics
 from dispatch.telemetry._signal import TRACES
 
-
-class _Ours:
-    """The provider that `setup` put in place in this process, and that it has to shut down."""
-
-    __slots__ = ("provider",)
-
-    def __init__(self) -> None:
-        self.provider: trace.TracerProvider | None = None
-
-    def shut_down(self) -> None:
-        provider, self.provider = self.provider, None
-        with harmless:
-            if provider is not None:
-                provider.shutdown()  # type: ignore[attr-defined]  # the SDK's; the API promises none
-
-    def __bool__(self) -> bool:
-        return self.provider is not None
-
-
-_ours = _Ours()
-# At import, hence run late: dispatchers are made afterwards, and the calls they finish at exit still leave spans.
-atexit.register(_ours.shut_down)
+_traces = Installed()
 
 
 def setup(*, service: str | None = None, directory: str | Path | None = None, files: bool = True) -> bool:
@@ -61,7 +39,7 @@ def setup(*, service: str | None = None, directory: str | Path | None = None, fi
         return False
     set_up_metrics(service)
     if not isinstance(trace.get_tracer_provider(), ProxyTracerProvider):
-        if not _ours:
+        if _traces.provider is None:
             log.warning("a tracer provider is already set; dispatch uses it, and writes no trace files of its own")
         return False
     exporters = TRACES.exporters(files=files)
@@ -72,7 +50,7 @@ def setup(*, service: str | None = None, directory: str | Path | None = None, fi
     from dispatch.telemetry._provider import build  # noqa: PLC0415 - see above
 
     home = Path(directory) if directory is not None else settings.trace_dir
-    _ours.provider = build(service=service, directory=home, exporters=exporters, settings=settings)
-    trace.set_tracer_provider(_ours.provider)
-    listener.look()
+    _traces.provider = build(service=service, directory=home, exporters=exporters, settings=settings)
+    trace.set_tracer_provider(_traces.provider)
+    listener.look_twice()
     return True
