@@ -16,7 +16,7 @@ class Settings(BaseSettings):
     """Read once, when the dispatcher is made; never at import."""
 
     model_config = SettingsConfigDict(
-        env_prefix="DISPATCH_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+        env_prefix="DISPATCH_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, defer_build=True
     )
 
     policy: str | None = Field(

@@ -21,6 +21,7 @@ from dispatch._ids import here
 from dispatch._outcome import Success
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Requirements
+from dispatch.telemetry import messages
 from dispatch.telemetry._listener import listener
 from dispatch.telemetry.traces import CallRecord, Process
 
@@ -119,7 +120,7 @@ def run(call, body=lambda: None, outcome=DONE):
 
 def send(call, passed=None, **where):
     """What the transport and the dispatcher do."""
-    publication = telemetry.publishing(call, **{"queue": "default", "system": "redis", "size": 18, **where})
+    publication = messages.publishing(call, **{"queue": "default", "system": "redis", "size": 18, **where})
     publication.end(passed)
     call.sent = ticks()
     telemetry.dispatched(call)
@@ -130,7 +131,7 @@ def receive(headers, call_id="1", body=lambda: None, outcome=DONE, *, attempt=1,
     """What a worker does with the message, in a context where nothing is current."""
 
     def work():
-        execution = telemetry.processing(
+        execution = messages.processing(
             "shop.charge",
             headers,
             call_id=call_id,

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.sampling import Sampler
 import dispatch
 from dispatch import telemetry
 from dispatch.policy import parse
+from dispatch.telemetry import messages
 from telemetry.handmade import QUEUE, Spans, a_call, provider_in_place, receive, send
 
 POLICY = """
@@ -118,12 +119,12 @@ def test_calls_are_sent_and_run(broken, monkeypatch, redis_url, leaving_app, fai
             task.delay()
         headers = send(a_call(made=QUEUE))
         receive(headers, body=lambda: ran.append(1))
-        telemetry.dead_lettered("shop.charge", headers, call_id="1", reason="failed")
-        forwarded = telemetry.forwarding(
+        messages.dead_lettered("shop.charge", headers, call_id="1", reason="failed")
+        forwarded = messages.forwarding(
             "shop.charge", headers, call_id="1", destination="q", queue="q", system="redis", size=1
         )
         forwarded.end(None)
-        telemetry.keeping(a_call(made=QUEUE))
+        messages.keeping(a_call(made=QUEUE))
         one.shutdown("5s")
     with redis.Redis.from_url(redis_url) as broker:
         assert 1 == broker.llen("kitchen")

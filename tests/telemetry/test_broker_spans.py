@@ -16,6 +16,7 @@ from dispatch import telemetry
 from dispatch._clock import ticks, wall
 from dispatch._outcome import Failure
 from dispatch.errors import NotAccepted, NotConfigured, OutcomeUnknown, PassedOver
+from dispatch.telemetry import messages
 from telemetry.handmade import QUEUE, Spans, a_call, decision, provider_in_place, receive, send
 
 
@@ -60,7 +61,7 @@ def test_the_publish_span_speaks_the_messaging_conventions(spans):
 @pytest.mark.parametrize(("system", "key"), [("rabbitmq", "orders"), ("redis", None)])
 def test_both_sides_say_which_broker_it_was(spans, system, key):
     """By host and port; the routing key is RabbitMQ's, and Redis has none."""
-    where = {"system": system, "server": telemetry.Server("broker.local", 5672), "routing_key": "orders"}
+    where = {"system": system, "server": messages.Server("broker.local", 5672), "routing_key": "orders"}
     receive(send(a_call(made=QUEUE), **where), **where)
 
     for name in ("publish", "process"):
@@ -71,7 +72,7 @@ def test_both_sides_say_which_broker_it_was(spans, system, key):
 
 def test_a_broker_without_a_port_has_none(spans):
     """A Unix socket."""
-    send(a_call(made=QUEUE), server=telemetry.Server("/run/redis.sock"))
+    send(a_call(made=QUEUE), server=messages.Server("/run/redis.sock"))
 
     assert "/run/redis.sock" == spans["publish"].attributes["server.address"]
     assert "server.port" not in spans["publish"].attributes
@@ -92,7 +93,7 @@ def test_samplers_see_the_message_when_the_span_is_made(spans):
 
     curious = Spans(sampler=Curious())
     with provider_in_place(curious.provider):
-        receive(send(a_call(made=QUEUE), server=telemetry.Server("h", 1)), server=telemetry.Server("h", 1))
+        receive(send(a_call(made=QUEUE), server=messages.Server("h", 1)), server=messages.Server("h", 1))
 
     for name in ("publish", "process"):
         assert {
@@ -231,7 +232,7 @@ def test_a_span_that_somebody_else_opened_for_the_message_gets_our_attributes(sp
     headers = send(a_call(made=QUEUE))
 
     with spans.tracer().start_as_current_span("run/shop.charge"):
-        execution = telemetry.processing(
+        execution = messages.processing(
             "shop.charge",
             headers,
             call_id="1",
@@ -255,7 +256,7 @@ def test_publishing_leaves_the_caller_s_context_alone(spans):
         before = context.get_current()
         for passed in (None, PassedOver("queue", "refused")):
             call = a_call(made=QUEUE)
-            publication = telemetry.publishing(call, queue="default", system="redis", size=18)
+            publication = messages.publishing(call, queue="default", system="redis", size=18)
             assert trace.get_current_span() is request
             publication.end(passed)
             telemetry.dispatched(call)
@@ -266,7 +267,7 @@ def test_publishing_leaves_the_caller_s_context_alone(spans):
 def test_a_publish_that_failed_is_red_and_the_dispatch_that_went_elsewhere_is_not(spans):
     """The failure was handled; the detail is ours and stands in the status."""
     call = a_call(made=QUEUE)
-    telemetry.publishing(call, queue="default", system="redis", size=18).end(
+    messages.publishing(call, queue="default", system="redis", size=18).end(
         PassedOver("queue", "refused", "the broker is read-only")
     )
     call.decision = decision(passed_over=(PassedOver("queue", "refused"),))
@@ -312,7 +313,7 @@ def test_a_call_refused_before_there_was_a_decision_leaves_its_span_too(spans, f
 def test_a_call_whose_outcome_is_unknown_names_the_destination_that_may_have_it(spans):
     """Red, since the caller got an error, but the call may run."""
     call = a_call(made=QUEUE)
-    telemetry.publishing(call, queue="default", system="redis", size=18).end(PassedOver("queue", "unknown"))
+    messages.publishing(call, queue="default", system="redis", size=18).end(PassedOver("queue", "unknown"))
 
     telemetry.dispatched(call, OutcomeUnknown("no answer", handle=None))
 
@@ -323,7 +324,7 @@ def test_a_call_whose_outcome_is_unknown_names_the_destination_that_may_have_it(
 def test_everything_may_be_ended_twice(spans):
     """And from any thread: the publisher's thread ends what the caller began."""
     call = a_call(made=QUEUE)
-    publication = telemetry.publishing(call, queue="default", system="redis", size=18)
+    publication = messages.publishing(call, queue="default", system="redis", size=18)
     with ThreadPoolExecutor(1) as other:
         other.submit(publication.end, None).result()
     publication.end(PassedOver("queue", "refused"))
@@ -380,7 +381,7 @@ class TestWithoutRecording:
     def test_without_an_sdk_the_decision_still_travels(self, nobody_listens):
         """The worker may record although the caller does not."""
         call = a_call(made=QUEUE)
-        publication = telemetry.publishing(call, queue="default", system="redis", size=18)
+        publication = messages.publishing(call, queue="default", system="redis", size=18)
         publication.end(None)
 
         assert {"dispatch-sent-ns", "dispatch-route"} == set(publication.headers)
@@ -391,7 +392,7 @@ class TestWithoutRecording:
         outside = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
         token = context.attach(propagate.extract({"traceparent": outside}))
         try:
-            publication = telemetry.publishing(a_call(), queue="default", system="redis", size=18)
+            publication = messages.publishing(a_call(), queue="default", system="redis", size=18)
         finally:
             context.detach(token)
 
@@ -406,7 +407,7 @@ class TestWithoutRecording:
 
         both = CompositePropagator([propagate.get_global_textmap(), Badge()])
         monkeypatch.setattr(propagate, "get_global_textmap", lambda: both)
-        publication = telemetry.publishing(a_call(), queue="default", system="redis", size=18)
+        publication = messages.publishing(a_call(), queue="default", system="redis", size=18)
 
         assert "7" == publication.headers["badge"]
 

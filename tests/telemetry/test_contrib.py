@@ -16,7 +16,7 @@ from dispatch import telemetry
 from dispatch.errors import PassedOver
 from dispatch.policy import parse
 from dispatch.settings import Settings
-from dispatch.telemetry import traces
+from dispatch.telemetry import messages, traces
 from telemetry.handmade import QUEUE, a_call, receive
 
 SHOP = """
@@ -180,7 +180,7 @@ def test_after_a_publish_that_failed_nothing_of_it_is_current_anywhere(contrib, 
 def test_a_publish_that_fails_is_red_although_the_other_span_is_not(contrib):
     """The instrumentation's has ended before the broker answers, if there ever was one: ours is there in its place."""
     call = a_call(made=QUEUE)
-    publication = telemetry.publishing(call, queue="default", system="redis", size=18)
+    publication = messages.publishing(call, queue="default", system="redis", size=18)
     publication.end(PassedOver("queue", "refused", "the broker is read-only"))
     telemetry.dispatched(call)
 
@@ -193,7 +193,7 @@ def test_a_publish_that_fails_is_red_although_the_other_span_is_not(contrib):
 def test_a_publish_that_goes_well_has_the_other_span_alone(contrib):
     """One producer for one message."""
     call = a_call(made=QUEUE)
-    publication = telemetry.publishing(call, queue="default", system="redis", size=18)
+    publication = messages.publishing(call, queue="default", system="redis", size=18)
     publication.end(None)
     publication.end(PassedOver("queue", "refused"))
     telemetry.dispatched(call)
@@ -262,7 +262,7 @@ def test_an_instrumentation_that_is_switched_off_again_leaves_it_to_us(spans):
     CeleryInstrumentor().instrument(tracer_provider=spans.provider)
     CeleryInstrumentor().uninstrument()
     call = a_call(made=QUEUE)
-    telemetry.publishing(call, queue="default", system="redis", size=18).end(None)
+    messages.publishing(call, queue="default", system="redis", size=18).end(None)
     telemetry.dispatched(call)
 
     assert ["publish default", "dispatch shop.resize"] == spans.names
@@ -276,7 +276,7 @@ def test_whatever_span_is_open_for_the_message_gets_our_attributes(spans):
 
     def work():
         with spans.tracer().start_as_current_span("celery.run"):
-            return telemetry.processing(
+            return messages.processing(
                 "shop.charge", {}, call_id="1", queue="q", system="redis", durability="durable", attempt=2, taken=1
             )
 

@@ -9,10 +9,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import SpanKind, StatusCode
 
 import dispatch
-from dispatch import telemetry
 from dispatch.policy import parse
 from dispatch.settings import Settings
-from dispatch.telemetry import traces
+from dispatch.telemetry import messages, traces
 from dispatch.transports.celery import build_app
 from dispatch.transports.celery._redis import connect
 from dispatch.transports.celery.dead import dead_letters
@@ -26,7 +25,7 @@ from telemetry.handmade import QUEUE, Spans, a_call, provider_in_place, send
 def test_it_is_red_below_what_handed_the_call_over_and_linked_to_it(spans):
     """A client of the broker, which settles a message; with the reason, and what the call failed by."""
     headers = send(a_call(made=QUEUE))
-    telemetry.dead_lettered(
+    messages.dead_lettered(
         "shop.charge",
         headers,
         call_id="1",
@@ -35,7 +34,7 @@ def test_it_is_red_below_what_handed_the_call_over_and_linked_to_it(spans):
         attempt=3,
         queue="default",
         system="redis",
-        server=telemetry.Server("h", 1),
+        server=messages.Server("h", 1),
     )
 
     span, publish = spans["dead-letter"], spans["publish"]
@@ -61,7 +60,7 @@ def test_it_is_red_below_what_handed_the_call_over_and_linked_to_it(spans):
 
 def test_what_killed_its_workers_is_told_by_the_name_of_its_outcome(spans):
     """There is no error of the task's own."""
-    telemetry.dead_lettered("shop.charge", {}, call_id="1", reason="max_deliveries")
+    messages.dead_lettered("shop.charge", {}, call_id="1", reason="max_deliveries")
 
     span = spans["dead-letter"]
     assert ("DeadLettered", SpanKind.INTERNAL, None) == (span.attributes["error.type"], span.kind, span.parent)
@@ -74,7 +73,7 @@ def test_below_an_unsampled_span_there_is_none():
         headers = send(a_call(made=QUEUE))
     worker = Spans()
     with provider_in_place(worker.provider):
-        telemetry.dead_lettered("shop.charge", headers, call_id="1", reason="failed")
+        messages.dead_lettered("shop.charge", headers, call_id="1", reason="failed")
 
     assert [] == worker.finished
 

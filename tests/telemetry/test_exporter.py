@@ -15,7 +15,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, T
 from opentelemetry.trace import set_span_in_context as in_context
 from opentelemetry.trace.status import Status, StatusCode
 
-from dispatch.telemetry._otlp_lines import LONGEST_LINE, lines
+from dispatch.telemetry._export._otlp_lines import LONGEST_LINE, lines
 from dispatch.telemetry.exporter import JsonLinesExporter
 from telemetry.handmade import Spans
 from telemetry.otlp import parsed

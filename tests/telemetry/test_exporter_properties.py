@@ -8,7 +8,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
 from opentelemetry.trace.status import Status
 
-from dispatch.telemetry._otlp_lines import lines
+from dispatch.telemetry._export._otlp_lines import lines
 from telemetry.handmade import Spans
 from telemetry.otlp import parsed, values_of
 

@@ -43,8 +43,8 @@ from opentelemetry.trace import (
     use_span,
 )
 
-from dispatch.telemetry._light_span import LightSpan
-from dispatch.telemetry._light_tracer import LightTracer, lightened
+from dispatch.telemetry._light._span import LightSpan
+from dispatch.telemetry._light._tracer import LightTracer, lightened
 from dispatch.telemetry._listener import listener
 from telemetry.handmade import Spans, provider_in_place
 
@@ -317,7 +317,7 @@ def test_where_the_sdk_counts_its_own_spans_the_span_is_the_sdk_s_own(monkeypatc
 
 def test_an_sdk_whose_insides_have_changed_gives_its_own_spans(monkeypatch):
     """A light span is built on a few things that the SDK does not promise."""
-    monkeypatch.setattr("dispatch.telemetry._light_tracer.limits_of", lambda tracer: tracer.gone)
+    monkeypatch.setattr("dispatch.telemetry._light._tracer.limits_of", lambda tracer: tracer.gone)
     spans = Spans()
     with provider_in_place(spans.provider):
         tracer = listener.current()

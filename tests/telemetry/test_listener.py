@@ -12,6 +12,7 @@ from dispatch import telemetry
 from dispatch._clock import ticks
 from dispatch._outcome import Success
 from dispatch.settings import Settings
+from dispatch.telemetry import messages
 from dispatch.telemetry._listener import listener
 from telemetry.handmade import Spans, a_call, provider_in_place, run
 
@@ -23,9 +24,7 @@ def test_without_an_sdk_nothing_is_recorded(nobody_listens):
     assert not telemetry.recording(ticks())
     assert telemetry.executing(call) is None
     assert (
-        telemetry.processing(
-            "t", {}, call_id="1", queue="q", system="redis", durability="ephemeral", attempt=1, taken=1
-        )
+        messages.processing("t", {}, call_id="1", queue="q", system="redis", durability="ephemeral", attempt=1, taken=1)
         is None
     )
     telemetry.dispatched(call, ValueError("nobody hears this"))

@@ -15,6 +15,7 @@ from dispatch import telemetry
 from dispatch._clock import ticks
 from dispatch._outcome import Failure
 from dispatch.errors import CallCancelled, PassedOver
+from dispatch.telemetry import messages
 from telemetry.handmade import DONE, Spans, a_call, decision, provider_in_place, run
 
 
@@ -213,7 +214,7 @@ def test_the_caller_s_current_span_is_the_same_before_and_after(spans):
 def test_a_dispatch_span_that_is_already_real_gets_the_execute_span_as_its_child(spans):
     """A publish that failed and fell back: the worker builds no second `dispatch`."""
     call = a_call()
-    telemetry.publishing(call, queue="default", system="redis", size=18).end(PassedOver("queue", "refused"))
+    messages.publishing(call, queue="default", system="redis", size=18).end(PassedOver("queue", "refused"))
 
     run(call)
     telemetry.dispatched(call)

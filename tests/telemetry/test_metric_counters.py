@@ -25,7 +25,7 @@ from dispatch.errors import (
     OutcomeUnknown,
     PassedOver,
 )
-from dispatch.telemetry._metrics import MOST
+from dispatch.telemetry._metrics._table import MOST
 from telemetry.handmade import SPEC, decision
 from telemetry.metered import CELERY, NOT_RUN, Readings, a_record, end, from_a_message, meters_in_place, note
 

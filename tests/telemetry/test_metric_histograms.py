@@ -11,9 +11,10 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from dispatch._clock import ticks
 from dispatch.settings import Settings
-from dispatch.telemetry import _backlog, follow, started
+from dispatch.telemetry import follow, started
 from dispatch.telemetry._meter import meter
-from dispatch.telemetry._metrics import METRICS, MOST
+from dispatch.telemetry._metrics import _backlog
+from dispatch.telemetry._metrics._table import METRICS, MOST
 from servers.patience import eventually
 from telemetry.handmade import a_call, decision
 from telemetry.metered import CELERY, NOT_RUN, Readings, a_record, end, from_a_message, meters_in_place, note

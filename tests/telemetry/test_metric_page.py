@@ -10,8 +10,8 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 
 from dispatch.settings import Settings
-from dispatch.telemetry import _metrics as m
 from dispatch.telemetry import follow
+from dispatch.telemetry._metrics import _table as m
 from dispatch.telemetry._names import DESTINATION, ERROR_TYPE, RULE, TASK, TRANSPORT
 from telemetry.metered import meters_in_place
 

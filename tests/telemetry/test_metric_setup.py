@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dispatch import telemetry
-from dispatch.telemetry._metric_provider import build_meter_provider
+from dispatch.telemetry._export._metric_provider import build_meter_provider
 from telemetry.collectors import over_grpc, over_http
 from telemetry.metered import Readings, meters_in_place
 

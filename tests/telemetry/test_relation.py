@@ -10,6 +10,7 @@ from opentelemetry.trace import get_current_span
 from dispatch import telemetry
 from dispatch._clock import ticks, wall
 from dispatch.settings import Settings
+from dispatch.telemetry import messages
 from dispatch.telemetry._relation import relation_of
 from telemetry.handmade import QUEUE, Spans, a_call, provider_in_place, receive, run, send
 
@@ -84,7 +85,7 @@ def test_auto_links_what_runs_much_later_or_again(spans, relation, ago, attempt,
 def test_a_delay_does_not_hide_how_old_the_call_is(spans, relation):
     """The wait is counted from when it was due, and the age is not."""
     relation("auto")
-    headers = send(made(6 * MINUTE)) | telemetry.due_in(0)
+    headers = send(made(6 * MINUTE)) | messages.due_in(0)
     receive(headers)
 
     assert spans["process"].parent is None

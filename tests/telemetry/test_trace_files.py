@@ -13,8 +13,8 @@ from textwrap import dedent
 import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from dispatch.telemetry import _folder
-from dispatch.telemetry._file import TraceFile
+from dispatch.telemetry._export import _folder
+from dispatch.telemetry._export._file import TraceFile
 from dispatch.telemetry.exporter import JsonLinesExporter
 from dispatch.telemetry.traces import read
 from telemetry.handmade import Spans
@@ -295,7 +295,7 @@ def test_nobody_else_s_file_is_removed(new_file, tmp_path):
 LIVING = """
     import sys
     from pathlib import Path
-    from dispatch.telemetry._file import TraceFile
+    from dispatch.telemetry._export._file import TraceFile
     file = TraceFile(Path("traces"), "shop", max_bytes=10, keep=4, max_folder_bytes=1 << 30)
     for number in range(3):
         file.write(b"%09d" % number)

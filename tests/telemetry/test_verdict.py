@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.sampling import (
 )
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
-from dispatch.telemetry._verdict import drops_below_unsampled, verdict_of
+from dispatch.telemetry._light._verdict import drops_below_unsampled, verdict_of
 
 DELEGATES = ("remote_parent_sampled", "remote_parent_not_sampled", "local_parent_sampled", "local_parent_not_sampled")
 SAMPLERS = [

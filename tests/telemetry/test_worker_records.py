@@ -9,8 +9,8 @@ import pytest
 from dispatch._clock import ticks, wall
 from dispatch._outcome import Failure
 from dispatch._recorder import recorder
-from dispatch.telemetry import ran
 from dispatch.telemetry.calls import recorded
+from dispatch.telemetry.messages import ran
 from telemetry.handmade import DONE, SPEC, a_call, send
 
 TASKS = """

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from dispatch._units import size
-from dispatch.telemetry._file import TraceFile
-from dispatch.telemetry._otlp_lines import LONGEST_LINE
+from dispatch.telemetry._export._file import TraceFile
+from dispatch.telemetry._export._otlp_lines import LONGEST_LINE
 from dispatch.telemetry.exporter import JsonLinesExporter
 from telemetry.handmade import Spans
 

@@ -24,12 +24,11 @@ from dispatch._outcome import Failure, Outcome
 from dispatch.telemetry import _names as n
 from dispatch.telemetry._account import Account, of_both, of_hand_over, of_run
 from dispatch.telemetry._anchor import Anchor
-from dispatch.telemetry._carried import linked_to
 from dispatch.telemetry._dispatch_span import DispatchSpan, Remote, steps_of
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._fault import fail_with
 from dispatch.telemetry._listener import listener
-from dispatch.telemetry._relation import relation_of
+from dispatch.telemetry._relation import linked_to, relation_of
 from dispatch.telemetry._start import start_span
 
 

@@ -20,7 +20,7 @@ from dispatch.telemetry._names import SCHEMA_URL, SCOPE
 from dispatch.telemetry._release import release
 
 if TYPE_CHECKING:
-    from dispatch.telemetry._light_tracer import LightTracer
+    from dispatch.telemetry._light._tracer import LightTracer
 
 _SECOND = 1_000_000_000
 _SILENT = Settings.model_construct(telemetry="off")
@@ -111,7 +111,7 @@ def _parent_decides(tracer: Tracer | None) -> bool:
     sampler = getattr(tracer, "sampler", None)
     if not type(sampler).__module__.startswith("opentelemetry.sdk."):
         return False
-    from dispatch.telemetry._verdict import drops_below_unsampled  # noqa: PLC0415 - see above
+    from dispatch.telemetry._light._verdict import drops_below_unsampled  # noqa: PLC0415 - see above
 
     return drops_below_unsampled(sampler)
 
@@ -120,7 +120,7 @@ def _lightened(tracer: Tracer | None) -> LightTracer | None:
     # Not imported on top: without an application that traces, the SDK is not imported either.
     if type(tracer).__module__ == "opentelemetry.sdk.trace":
         with suppress(Exception):  # an SDK whose insides have changed: its own spans are as good, and dearer
-            from dispatch.telemetry._light_tracer import lightened  # noqa: PLC0415 - see above
+            from dispatch.telemetry._light._tracer import lightened  # noqa: PLC0415 - see above
 
             return lightened(tracer)
     return None

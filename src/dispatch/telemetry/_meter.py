@@ -21,8 +21,8 @@ from dispatch.telemetry._release import release
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
 
-    from dispatch.telemetry._books import Books
-    from dispatch.telemetry._gauges import Figures, Held
+    from dispatch.telemetry._metrics._books import Books
+    from dispatch.telemetry._metrics._gauges import Figures, Held
 
 
 class Meter:
@@ -78,7 +78,7 @@ class Meter:
         if provider not in self._by_provider:
             from opentelemetry.metrics import NoOpMeter  # noqa: PLC0415 - see above
 
-            from dispatch.telemetry._books import Books  # noqa: PLC0415 - see above
+            from dispatch.telemetry._metrics._books import Books  # noqa: PLC0415 - see above
 
             made = provider.get_meter(SCOPE, release(), SCHEMA_URL)
             # What the SDK gives under OTEL_SDK_DISABLED.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dispatch.telemetry._installed import Installed
+from dispatch.telemetry._export._installed import Installed
+from dispatch.telemetry._export._signal import METRICS
 from dispatch.telemetry._listener import listener
 from dispatch.telemetry._meter import meter_provider
-from dispatch.telemetry._signal import METRICS
 
 _metrics = Installed()
 
@@ -21,7 +21,7 @@ def set_up_metrics(service: str | None) -> None:
     # Here and not on top: the SDK costs 30 ms to import, and only applications that measure need it.
     from opentelemetry import metrics  # noqa: PLC0415 - see above
 
-    from dispatch.telemetry._metric_provider import build_meter_provider  # noqa: PLC0415 - see above
+    from dispatch.telemetry._export._metric_provider import build_meter_provider  # noqa: PLC0415 - see above
 
     provider = build_meter_provider(service=service, exporters=exporters)
     if provider is not None:

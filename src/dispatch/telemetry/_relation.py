@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
+
+from opentelemetry.trace import Link, SpanContext
 
 from dispatch.telemetry._listener import listener
 
@@ -21,3 +24,8 @@ def relation_of(*, age_ns: int, attempt: int) -> Relation:
     if said == "auto":
         return "link" if attempt > 1 or age_ns > _MUCH_LATER_NS else "child"
     return said
+
+
+def linked_to(origin: SpanContext) -> Sequence[Link]:
+    """For a span that belongs to `origin` whether it is below it or not; none where that is nobody's."""
+    return [Link(origin)] if origin.is_valid else ()

@@ -10,10 +10,10 @@ from opentelemetry.trace import ProxyTracerProvider
 
 from dispatch._log import logger
 from dispatch.settings import read_settings
-from dispatch.telemetry._installed import Installed
+from dispatch.telemetry._export._installed import Installed
+from dispatch.telemetry._export._signal import TRACES
 from dispatch.telemetry._listener import listener
 from dispatch.telemetry._metric_setup import set_up_metrics
-from dispatch.telemetry._signal import TRACES
 
 _traces = Installed()
 
@@ -47,7 +47,7 @@ def setup(*, service: str | None = None, directory: str | Path | None = None, fi
         return False
 
     # Here and not on top: the SDK costs 30 ms to import, and only applications that trace need it.
-    from dispatch.telemetry._provider import build  # noqa: PLC0415 - see above
+    from dispatch.telemetry._export._provider import build  # noqa: PLC0415 - see above
 
     home = Path(directory) if directory is not None else settings.trace_dir
     _traces.provider = build(service=service, directory=home, exporters=exporters, settings=settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from celery import Celery
 
-from dispatch.telemetry import Server
+from dispatch.telemetry.messages import Server
 from dispatch.transports.celery._broker_kind import messaging_system, routing_key_of, server_of
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from celery import Celery
 
-from dispatch.telemetry import Server
+from dispatch.telemetry.messages import Server
 
 _SYSTEMS = {
     "amqp": "rabbitmq", "amqps": "rabbitmq", "pyamqp": "rabbitmq",

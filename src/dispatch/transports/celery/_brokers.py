@@ -11,10 +11,10 @@ import msgspec
 from celery import Celery
 from kombu.serialization import prepare_accept_content
 
-from dispatch import telemetry
 from dispatch._log import logger
 from dispatch._turn import Turn
 from dispatch.errors import NotConfigured
+from dispatch.telemetry import messages
 from dispatch.transports.celery._broker_kind import messaging_system, routing_key_of, server_of
 from dispatch.transports.celery._redis import connect, keeps_ledger
 from dispatch.transports.celery.ledger import Sweeper
@@ -32,7 +32,7 @@ class Way(msgspec.Struct, frozen=True, eq=False):
     publisher: Publisher
     system: str
     """The broker's name in OpenTelemetry's words."""
-    server: telemetry.Server | None
+    server: messages.Server | None
     default_queue: str
     sweeper: Sweeper | None
     """Of the broker's ledger, where it has one."""

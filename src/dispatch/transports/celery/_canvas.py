@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dispatch import telemetry
+from dispatch.telemetry import messages
 
 _TRACE = "dispatch_trace"
 """In a worker's request: what was current where the body ran. Its successors are sent once that has ended."""
@@ -21,7 +22,7 @@ def apply_async(task: Any, args: Any = None, kwargs: Any = None, *others: Any, *
     sender = task.app.current_worker_task
     request = None if sender is None else sender.request
     headers = options.get("headers") or {}
-    trace = telemetry.joining(getattr(request, _TRACE, None), getattr(request, "headers", None) or {})
+    trace = messages.joining(getattr(request, _TRACE, None), getattr(request, "headers", None) or {})
     if trace and not trace.keys() & headers.keys():
         options["headers"] = trace | headers
     return super(type(task), task).apply_async(args, kwargs, *others, **options)

@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 
-from dispatch import telemetry
 from dispatch._call import Call, Source
 from dispatch._decision import Transport
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Durability
 from dispatch.errors import PassedOver
 from dispatch.spool import Forwarder, Row, Spool, Verdict
+from dispatch.telemetry import messages
 from dispatch.transports._arguments import Uncarried
 from dispatch.transports._destination import Destination
 from dispatch.transports._outlet import Parcel
@@ -81,7 +81,7 @@ class CeleryOutlet:
         if isinstance(way, PassedOver):
             yield from (Verdict(row.id, "refused", way.detail) for row in rows)
             return
-        under_way: list[tuple[Ticket, telemetry.Publication]] = []
+        under_way: list[tuple[Ticket, messages.Publication]] = []
         for row in rows:
             try:
                 message = opened(row.arguments, row.headers, app=way.app, need=destination.need)
@@ -127,10 +127,10 @@ class _Forwarded:
         return self._spool.withdraw(call.id)
 
 
-def _sent(message: Message, destination: CeleryDestination, way: Way) -> tuple[Ticket, telemetry.Publication]:
+def _sent(message: Message, destination: CeleryDestination, way: Way) -> tuple[Ticket, messages.Publication]:
     """Hand a message on in the trace of its call, one span further."""
     queue = message.queue or str(message.options.get("routing_key") or "")
-    publication = telemetry.forwarding(
+    publication = messages.forwarding(
         message.task,
         message.headers,
         call_id=message.id,

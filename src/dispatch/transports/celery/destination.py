@@ -8,7 +8,6 @@ from copy import copy
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
-from dispatch import telemetry
 from dispatch._call import Call
 from dispatch._clock import ticks
 from dispatch._decision import Transport
@@ -17,6 +16,7 @@ from dispatch._requirements import Durability
 from dispatch.errors import NotConfigured, PassedOver
 from dispatch.policy import CelerySettings
 from dispatch.pool import Drained
+from dispatch.telemetry import messages
 from dispatch.transports._arguments import Uncarried
 from dispatch.transports._destination import HandOver
 from dispatch.transports._statistics import DestinationStatistics
@@ -124,7 +124,7 @@ class CeleryDestination:
             return PassedOver(self.name, "cannot_carry", f"the app's accept_content has no {body.content_type}")
         call.serialized = ticks()
         queue = self._queue(way)
-        publication = telemetry.publishing(
+        publication = messages.publishing(
             call,
             queue=queue,
             system=way.system,

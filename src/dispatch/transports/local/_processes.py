@@ -17,6 +17,7 @@ from dispatch.errors import CallCancelled, CallFailed, WorkerDied
 from dispatch.policy import LocalSettings
 from dispatch.pool import Allowance, Pool
 from dispatch.pool.processes import Child, Crew, Died, Dismissed, ProcessPool
+from dispatch.telemetry import messages
 from dispatch.transports.local._attempt import conclude, is_wanted, late, taken, timed_out
 from dispatch.transports.local._errand import Errand, Report, outcome_of, unpack
 from dispatch.transports.local._station import barred, unknown_there
@@ -97,7 +98,7 @@ class Processes(Threads):
     def _asked(self, child: Child, call: Call) -> tuple[Outcome, Child | None]:
         """What the task did in `child`, and `child` if it is to leave now."""
         spec = call.spec
-        errand = Errand(spec.function.__module__, spec.name, call.id, telemetry.carrier())
+        errand = Errand(spec.function.__module__, spec.name, call.id, messages.carrier())
         limit = InProcess(child)
         began = ticks()
         if spec.timeout_ns is not None:

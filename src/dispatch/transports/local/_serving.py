@@ -20,6 +20,7 @@ from dispatch._outcome import Failure, Outcome, Success
 from dispatch._registry import registry
 from dispatch.errors import CallFailed, ResultNotSerializable
 from dispatch.pool.processes import Wire, end_with_parent
+from dispatch.telemetry import messages
 from dispatch.transports._arguments import type_name
 from dispatch.transports.local import _station
 from dispatch.transports.local._errand import Errand, Report
@@ -60,7 +61,7 @@ def _run(errand: Errand, pickled: bytearray) -> tuple[Report, bytes]:
         args, kwargs = _arguments(errand, pickled)
     except CallFailed as error:
         return _told(errand, Failure(error, error.__traceback__), started, ticks())
-    with telemetry.arriving(errand.carrier), telemetry.running(errand.call, errand.task):
+    with messages.arriving(errand.carrier), telemetry.running(errand.call, errand.task):
         started = ticks()
         outcome = execute(function, args, kwargs)
         ended = ticks()

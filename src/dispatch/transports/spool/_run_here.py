@@ -10,7 +10,7 @@ from copy import copy
 from functools import partial
 from typing import Any
 
-from dispatch import _unread, telemetry
+from dispatch import _unread
 from dispatch._call import Call, CallOptions, Source
 from dispatch._clock import ticks, wall
 from dispatch._decision import Decision, Transport
@@ -21,6 +21,7 @@ from dispatch._registry import TaskSpec, registry
 from dispatch._requirements import Durability
 from dispatch.errors import CallCancelled, CallExpired, NotAccepted, PassedOver, WorkerDied
 from dispatch.spool import Ended, Row, Runner, Spool, Verdict
+from dispatch.telemetry import messages
 from dispatch.transports._arguments import Uncarried
 from dispatch.transports._destination import Destination
 from dispatch.transports._outlet import Parcel
@@ -114,7 +115,7 @@ class RunHere:
         if call is None:
             ended(_not_known(row))
             return
-        telemetry.resume(call, row.headers["trace"])
+        messages.resume(call, row.headers["trace"])
         call.tell(partial(self._end, call, row, ended))  # before it is sent: it may end at once
         passed = self._taken(call)
         if passed is not None:
@@ -201,7 +202,7 @@ def _dead(row: Row, detail: str, told: str = "", error: BaseException | None = N
     )
     reason = "max_deliveries" if row.unended >= _MOST_UNENDED else "failed"
     trace = row.headers.get("trace") or {}
-    telemetry.dead_lettered(row.task, trace, call_id=row.id, reason=reason, error=error, attempt=row.attempt)
+    messages.dead_lettered(row.task, trace, call_id=row.id, reason=reason, error=error, attempt=row.attempt)
     return Verdict(row.id, "never", detail, told)
 
 

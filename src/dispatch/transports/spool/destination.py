@@ -9,7 +9,6 @@ from functools import cached_property
 from time import monotonic
 from typing import Any, Self
 
-from dispatch import telemetry
 from dispatch._call import Call
 from dispatch._clock import ticks, wall, wall_of
 from dispatch._decision import Transport
@@ -20,6 +19,7 @@ from dispatch.errors import DispatchError, PassedOver
 from dispatch.policy import SpoolSettings
 from dispatch.pool import Drained
 from dispatch.spool import PATIENCE, Entry, ForwarderStatistics, Spool
+from dispatch.telemetry import messages
 from dispatch.transports._arguments import Uncarried
 from dispatch.transports._destination import Destination, HandOver
 from dispatch.transports._outlet import Outlet, Parcel
@@ -87,7 +87,7 @@ class SpoolDestination:
         unfit = self.unfit(call.decision.durability)
         if unfit is not None:
             return unfit  # its broker was asked meanwhile, and does not keep what is durable
-        return (yield from self._kept(call, telemetry.keeping(call)))
+        return (yield from self._kept(call, messages.keeping(call)))
 
     def run_here(self, call: Call, *, awaiting: bool) -> None:
         return None
@@ -162,7 +162,7 @@ class SpoolDestination:
         except Uncarried as error:
             return error.passed(self.name)
         call.serialized = ticks()
-        receipt = self.spool.submit(self._entry(call, parcel, telemetry.trace_id(trace), doubtful=doubtful))
+        receipt = self.spool.submit(self._entry(call, parcel, messages.trace_id(trace), doubtful=doubtful))
         try:
             yield receipt
         except BaseException:

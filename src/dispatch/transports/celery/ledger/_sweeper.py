@@ -10,10 +10,10 @@ from collections.abc import Callable
 from time import monotonic
 from uuid import uuid4
 
-from dispatch import telemetry
 from dispatch._fork import renew_in_child
 from dispatch._log import logger
 from dispatch._turn import Turn
+from dispatch.telemetry import messages
 from dispatch.transports.celery.ledger._entry import Size, Swept
 from dispatch.transports.celery.ledger._ledger import Ledger
 from dispatch.transports.celery.ledger._message import headers_of
@@ -146,7 +146,7 @@ class _Round:
         for call_id in found.letters:
             letter = ledger.letters.show(call_id)
             if letter is not None:
-                telemetry.dead_lettered(
+                messages.dead_lettered(
                     letter.task,
                     headers_of(letter.message),
                     call_id=call_id,

@@ -11,10 +11,10 @@ from celery import Celery
 from celery.app.amqp import task_message
 from kombu.entity import Queue
 
-from dispatch import telemetry
 from dispatch._call import Call
 from dispatch._clock import ticks, wall, wall_of
 from dispatch._requirements import Durability
+from dispatch.telemetry import messages
 from dispatch.transports.celery._delays import countdown
 from dispatch.transports.celery._durability import DURABILITY_HEADER
 from dispatch.transports.celery._retry_header import RETRY_HEADER, pack
@@ -152,7 +152,7 @@ def message_of(
         headers={
             **((options.headers or {}) if options is not None else {}),
             **headers,
-            **(telemetry.due_in(delay_ns) if delay_ns else {}),
+            **(messages.due_in(delay_ns) if delay_ns else {}),
             DURABILITY_HEADER: call.decision.durability,
             **({} if options is None or options.retry is None else {RETRY_HEADER: pack(options.retry)}),
             **({} if kept is None else {STAMP_HEADER: NO_STAMP}),

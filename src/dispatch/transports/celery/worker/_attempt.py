@@ -13,8 +13,8 @@ from celery.utils.log import get_logger
 from kombu.exceptions import OperationalError
 from kombu.serialization import registry
 
-from dispatch import telemetry
 from dispatch._registry import TaskSpec
+from dispatch.telemetry import messages
 from dispatch.transports.celery._broker_kind import messaging_system
 from dispatch.transports.celery._delays import countdown, make_ready, queue_of
 from dispatch.transports.celery._durability import durability_of
@@ -61,7 +61,7 @@ def attempt_again(task: Any, spec: TaskSpec, error: BaseException, *, at_least_n
         return  # with its own error, which says more than that it has expired
     if delivery_of(request) is not None:
         pause = told["countdown"]
-        if claims_of(task.app).again(request, ceil(pause_ns / 1e6), telemetry.due_in(pause_ns)):
+        if claims_of(task.app).again(request, ceil(pause_ns / 1e6), messages.due_in(pause_ns)):
             raise Retry(exc=error, when=pause)
         raise Ignore("its lease ran out, and it runs elsewhere")
     try:
@@ -116,7 +116,7 @@ def _published(task: Any, request: Any, pause_ns: int, told: dict[str, Any]) -> 
 def _headers(task: Any, request: Any, pause_ns: int) -> dict[str, Any]:
     kept = {key: value for key, value in (request.headers or {}).items() if key not in _OF_THIS_DELIVERY}
     expires = {} if request.expires is None else {"expires": request.expires}
-    return kept | expires | {"ignore_result": get_actual_ignore_result(task, request)} | telemetry.due_in(pause_ns)
+    return kept | expires | {"ignore_result": get_actual_ignore_result(task, request)} | messages.due_in(pause_ns)
 
 
 def _line(app: Celery) -> Any:

@@ -17,6 +17,7 @@ from dispatch._executor import execute
 from dispatch._outcome import Failure, Outcome, Success
 from dispatch._registry import TaskSpec, registry
 from dispatch.errors import CallFailed, ResultNotSerializable
+from dispatch.telemetry import messages
 from dispatch.transports.celery._broker_kind import messaging_system, server_of
 from dispatch.transports.celery._canvas import remember
 from dispatch.transports.celery._delays import queue_of
@@ -81,7 +82,7 @@ def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any
 def _record(task: Any, spec: TaskSpec, outcome: Outcome, started: int, execution: telemetry.Execution | None) -> None:
     request = task.request
     headers = request.headers or {}
-    telemetry.ran(
+    messages.ran(
         spec,
         headers,
         outcome,
@@ -110,7 +111,7 @@ def _executed(spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 def _processing(task: Any, request: Any) -> telemetry.Execution | None:
     headers = request.headers or {}
     delivery = request.delivery_info or {}
-    return telemetry.processing(
+    return messages.processing(
         task.name,
         headers,
         call_id=request.id,

@@ -10,7 +10,7 @@ from uuid import uuid4
 import msgspec
 from celery import Celery
 
-from dispatch import telemetry
+from dispatch.telemetry import messages
 from dispatch.transports.celery._broker_kind import messaging_system, server_of
 from dispatch.transports.celery._delays import queue_of
 from dispatch.transports.celery.ledger import NO_STAMP, STAMP_HEADER, Entry, Terms
@@ -64,7 +64,7 @@ def entry_of(task: Any, request: Any, delivery: Delivery) -> Entry:
 def tell_dead(task: Any, request: Any, reason: str, error: BaseException | None) -> None:
     """Say in its trace that the call of this request has become a dead letter. Never raises."""
     where = request.delivery_info or {}
-    telemetry.dead_lettered(
+    messages.dead_lettered(
         task.name,
         request.headers or {},
         call_id=request.id,

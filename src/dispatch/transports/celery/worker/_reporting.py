@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 import msgspec
 from celery.backends.base import Backend, BaseKeyValueStoreBackend
 
-from dispatch import telemetry
 from dispatch._clock import ticks, wall
+from dispatch.telemetry import messages
 from dispatch.transports.celery._report import REPORT, Report
 
 _BEGUN = "dispatch_begun"
@@ -22,7 +22,7 @@ _BEGUN = "dispatch_begun"
 
 def begin(request: Any) -> None:
     """Note that the call of this request begins to run, now. Its first attempt alone: others wait for other reasons."""
-    sent = None if request.retries else telemetry.sent_at(request.headers or {})
+    sent = None if request.retries else messages.sent_at(request.headers or {})
     if sent is not None:
         setattr(request, _BEGUN, (wall() - sent, ticks()))
 

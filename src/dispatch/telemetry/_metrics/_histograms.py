@@ -8,9 +8,9 @@ from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, SpanContext, set
 
 from dispatch._decision import Decision
 from dispatch._recorder import Finished
-from dispatch.telemetry import _metrics as m
 from dispatch.telemetry._fault import kind_of
-from dispatch.telemetry._instruments import Instruments
+from dispatch.telemetry._metrics import _table as m
+from dispatch.telemetry._metrics._instruments import Instruments
 from dispatch.telemetry._names import DESTINATION, ERROR_TYPE, RULE, TASK, TRANSPORT
 
 _NS = 1e9

@@ -8,13 +8,13 @@ from typing import Literal, TypeAlias
 from opentelemetry.metrics import Meter
 
 from dispatch._recorder import Finished, recorder
-from dispatch.telemetry._backlog import ROOM, Backlog
-from dispatch.telemetry._cells import Cells
-from dispatch.telemetry._counters import observe_counters
-from dispatch.telemetry._gauges import Figures, Gauges
-from dispatch.telemetry._histograms import Histograms
-from dispatch.telemetry._instruments import Instruments, Reading
-from dispatch.telemetry._metrics import DROPPED
+from dispatch.telemetry._metrics._backlog import ROOM, Backlog
+from dispatch.telemetry._metrics._cells import Cells
+from dispatch.telemetry._metrics._counters import observe_counters
+from dispatch.telemetry._metrics._gauges import Figures, Gauges
+from dispatch.telemetry._metrics._histograms import Histograms
+from dispatch.telemetry._metrics._instruments import Instruments, Reading
+from dispatch.telemetry._metrics._table import DROPPED
 
 Level: TypeAlias = Literal["counters", "default", "all"]
 

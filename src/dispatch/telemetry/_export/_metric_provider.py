@@ -13,10 +13,10 @@ from opentelemetry.sdk.metrics.export import (
     PeriodicExportingMetricReader,
 )
 
-from dispatch.telemetry._children import OnePerProcess, flush_when_children_end
-from dispatch.telemetry._otlp import otlp_exporter
-from dispatch.telemetry._resource import resource_of
-from dispatch.telemetry._signal import METRICS
+from dispatch.telemetry._export._children import OnePerProcess, flush_when_children_end
+from dispatch.telemetry._export._otlp import otlp_exporter
+from dispatch.telemetry._export._resource import resource_of
+from dispatch.telemetry._export._signal import METRICS
 
 
 def build_meter_provider(*, service: str | None, exporters: frozenset[str]) -> MeterProvider | None:

@@ -9,8 +9,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from dispatch.telemetry._export._folder import hold, sweep
 from dispatch.telemetry._failures import harmless
-from dispatch.telemetry._folder import hold, sweep
 
 
 class TraceFile:

@@ -30,8 +30,8 @@ from opentelemetry.util.types import Attributes
 from typing_extensions import override
 
 from dispatch._clock import wall
-from dispatch.telemetry._light_span import LightSpan
-from dispatch.telemetry._verdict import Verdict, verdict_of
+from dispatch.telemetry._light._span import LightSpan
+from dispatch.telemetry._light._verdict import Verdict, verdict_of
 
 _RANDOM = TraceFlags.RANDOM_TRACE_ID
 _FLAGS = {value: TraceFlags(value) for value in (0, TraceFlags.SAMPLED, _RANDOM, _RANDOM | TraceFlags.SAMPLED)}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
-from dispatch.telemetry import _metrics as m
-from dispatch.telemetry._cells import Cells, Key, Tally
 from dispatch.telemetry._failures import failures
-from dispatch.telemetry._instruments import Instruments, Reading
+from dispatch.telemetry._metrics import _table as m
+from dispatch.telemetry._metrics._cells import Cells, Key, Tally
+from dispatch.telemetry._metrics._instruments import Instruments, Reading
 from dispatch.telemetry._names import DESTINATION, ERROR_TYPE, TASK, TRANSPORT
 
 

@@ -12,13 +12,13 @@ from dispatch._clock import ticks
 from dispatch.telemetry import _names as n
 from dispatch.telemetry._anchor import Anchor
 from dispatch.telemetry._attributes import Attributes
-from dispatch.telemetry._carried import carried, linked_to
 from dispatch.telemetry._execution import Execution
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._listener import listener
-from dispatch.telemetry._messaging import Server, of_message
-from dispatch.telemetry._relation import Relation, relation_of
-from dispatch.telemetry._waybill import made_at, moment_within, sent_at, unpack
+from dispatch.telemetry._relation import Relation, linked_to, relation_of
+from dispatch.telemetry.messages._carried import carried
+from dispatch.telemetry.messages._conventions import Server, of_message
+from dispatch.telemetry.messages._waybill import made_at, moment_within, sent_at, unpack
 
 
 def processing(

@@ -10,11 +10,12 @@ from opentelemetry.trace import SpanKind, get_current_span
 from dispatch.errors import DeadLettered
 from dispatch.telemetry import _names as n
 from dispatch.telemetry._attributes import Attributes
-from dispatch.telemetry._carried import carried, linked_to
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._fault import fail, kind_of
 from dispatch.telemetry._listener import listener
-from dispatch.telemetry._messaging import Server, of_message
+from dispatch.telemetry._relation import linked_to
+from dispatch.telemetry.messages._carried import carried
+from dispatch.telemetry.messages._conventions import Server, of_message
 
 
 def dead_lettered(

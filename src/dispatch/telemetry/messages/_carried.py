@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry import propagate
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, SpanContext
 
 from dispatch.telemetry._failures import harmless
 
@@ -21,8 +20,3 @@ def carried(headers: Mapping[str, Any], into: Context | None = None) -> Context:
         text = {key: value for key, value in headers.items() if isinstance(value, str)}
         return propagate.extract(text, base)
     return base
-
-
-def linked_to(origin: SpanContext) -> Sequence[Link]:
-    """For a span that belongs to `origin` whether it is below it or not; none where that is nobody's."""
-    return [Link(origin)] if origin.is_valid else ()

@@ -17,7 +17,7 @@ from dispatch.telemetry._anchor import Anchor
 from dispatch.telemetry._execution import Execution
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._listener import listener
-from dispatch.telemetry._waybill import moment_within, sent_at, unpack
+from dispatch.telemetry.messages._waybill import moment_within, sent_at, unpack
 
 
 def ran(

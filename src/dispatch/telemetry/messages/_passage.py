@@ -10,9 +10,9 @@ from opentelemetry import propagate
 from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import get_current_span
 
-from dispatch.telemetry._carried import carried
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._listener import listener
+from dispatch.telemetry.messages._carried import carried
 
 
 def carrier() -> dict[str, str]:

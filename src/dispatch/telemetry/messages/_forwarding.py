@@ -11,12 +11,13 @@ from opentelemetry.trace import SpanKind, get_current_span, set_span_in_context
 from dispatch.telemetry import _names as n
 from dispatch.telemetry._anchor import Anchor
 from dispatch.telemetry._attributes import Attributes
-from dispatch.telemetry._carried import carried, linked_to
 from dispatch.telemetry._failures import harmless
-from dispatch.telemetry._instrumentation import spans_each_publish
 from dispatch.telemetry._listener import listener
-from dispatch.telemetry._messaging import Server, of_message
-from dispatch.telemetry._publication import Publication, within
+from dispatch.telemetry._relation import linked_to
+from dispatch.telemetry.messages._carried import carried
+from dispatch.telemetry.messages._conventions import Server, of_message
+from dispatch.telemetry.messages._instrumentation import spans_each_publish
+from dispatch.telemetry.messages._publication import Publication, within
 
 
 def forwarding(

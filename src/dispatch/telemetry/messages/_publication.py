@@ -23,10 +23,10 @@ from dispatch.telemetry._attributes import Attributes
 from dispatch.telemetry._dispatch_span import DispatchSpan
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._fault import fail
-from dispatch.telemetry._instrumentation import spans_each_publish
 from dispatch.telemetry._listener import listener
-from dispatch.telemetry._messaging import Server, of_message
-from dispatch.telemetry._waybill import pack
+from dispatch.telemetry.messages._conventions import Server, of_message
+from dispatch.telemetry.messages._instrumentation import spans_each_publish
+from dispatch.telemetry.messages._waybill import pack
 
 
 class Publication:

@@ -6,8 +6,8 @@ import os
 from multiprocessing import util
 from typing import Any
 
-from dispatch.telemetry._otlp import otlp_exporter
-from dispatch.telemetry._signal import Signal
+from dispatch.telemetry._export._otlp import otlp_exporter
+from dispatch.telemetry._export._signal import Signal
 
 
 def flush_when_children_end(provider: Any) -> None:

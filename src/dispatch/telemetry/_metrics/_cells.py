@@ -16,7 +16,7 @@ from dispatch._recorder import Finished
 from dispatch.errors import NotAccepted, NotConfigured, OutcomeUnknown
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._fault import kind_of
-from dispatch.telemetry._metrics import MOST
+from dispatch.telemetry._metrics._table import MOST
 
 Word: TypeAlias = type[BaseException] | str | None
 """What a call failed of, or why its first choice did not get it."""

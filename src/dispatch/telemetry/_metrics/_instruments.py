@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
 from dispatch.telemetry._failures import harmless
-from dispatch.telemetry._metrics import METRICS
+from dispatch.telemetry._metrics._table import METRICS
 
 Reading = Iterable[tuple[float, Mapping[str, str | bool]]]
 """Values, each with its attributes."""

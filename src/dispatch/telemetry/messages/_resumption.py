@@ -8,10 +8,10 @@ from opentelemetry.context import attach
 from opentelemetry.trace import format_trace_id, get_current_span
 
 from dispatch._call import Call
-from dispatch.telemetry._carried import carried
 from dispatch.telemetry._dispatch_span import Remote
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._listener import listener
+from dispatch.telemetry.messages._carried import carried
 
 
 def resume(call: Call, headers: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from dispatch._log import logger
-from dispatch.telemetry._signal import METRICS, TRACES, Signal
+from dispatch.telemetry._export._signal import METRICS, TRACES, Signal
 
 _EXPORTERS = {TRACES: ("trace_exporter", "OTLPSpanExporter"), METRICS: ("metric_exporter", "OTLPMetricExporter")}
 """Module and class, named alike for both protocols."""

@@ -9,8 +9,8 @@ from typing import Protocol, TypeAlias
 
 from dispatch._clock import ticks
 from dispatch._memory import resident
-from dispatch.telemetry import _metrics as m
-from dispatch.telemetry._instruments import Instruments, Reading
+from dispatch.telemetry._metrics import _table as m
+from dispatch.telemetry._metrics._instruments import Instruments, Reading
 from dispatch.telemetry._names import DESTINATION, TRANSPORT
 
 _STALE = 1_000_000_000

@@ -19,11 +19,11 @@ from opentelemetry.sdk.trace.sampling import DEFAULT_ON, ParentBasedTraceIdRatio
 from dispatch._log import logger
 from dispatch._units import size
 from dispatch.settings import Settings
-from dispatch.telemetry._children import OnePerProcess, flush_when_children_end
-from dispatch.telemetry._otlp import otlp_exporter
-from dispatch.telemetry._resource import resource_of
-from dispatch.telemetry._signal import FILES, TRACES
-from dispatch.telemetry.exporter import JsonLinesExporter
+from dispatch.telemetry._export._children import OnePerProcess, flush_when_children_end
+from dispatch.telemetry._export._json_lines import JsonLinesExporter
+from dispatch.telemetry._export._otlp import otlp_exporter
+from dispatch.telemetry._export._resource import resource_of
+from dispatch.telemetry._export._signal import FILES, TRACES
 
 _SCHEDULE_MS = 500
 """The SDK's 5 s would let a person wait for the trace they just made, and a killed process lose more of them."""

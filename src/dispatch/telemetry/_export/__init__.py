@@ -1,0 +1,1 @@
+"""Where spans and metrics go: our own files, OTLP, the console."""
