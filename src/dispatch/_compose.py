@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from pydantic import SecretStr
 
 from dispatch._dead_letter import DeadLetters
+from dispatch._finding import Seen
 from dispatch._log import logger
+from dispatch._registry import TaskSpec
 from dispatch._turn import Turn
 from dispatch.errors import NotConfigured
 from dispatch.policy import CelerySettings, LocalSettings, Policy, SpoolSettings, load
@@ -181,6 +183,26 @@ class CelerySide:
         if self._room is not None:
             self._room.broker.expect_only(destinations)
 
+    def examine(
+        self,
+        queues: Mapping[str, CelerySettings],
+        specs: Sequence[TaskSpec],
+        *,
+        durable: bool,
+        seconds: float,
+        probe: bool,
+    ) -> Iterator[Seen]:
+        """What a doctor sees of the app, its broker and its workers. Raises `NotConfigured` where there is no app."""
+        app = self.app()
+        from dispatch.transports.celery.doctor import Subject, examine  # noqa: PLC0415 - few programs need it
+
+        store = self._open().source.store
+        yield from examine(
+            Subject(
+                app=app, store=store, destinations=queues, specs=specs, durable=durable, seconds=seconds, probe=probe
+            )
+        )
+
     def outlet(self, destination: Destination) -> Outlet:
         """What a spool before one of its destinations hands its calls to."""
         from dispatch.transports.celery import CeleryDestination, CeleryOutlet  # noqa: PLC0415 - as above
@@ -237,7 +259,7 @@ def recommended(app: Any) -> dict[str, Any]:
     return settings_for(app)
 
 
-def dead_letters(settings: Settings) -> list[DeadLetters]:
+def dead_letters(settings: Settings, celery: CelerySide | None = None) -> list[DeadLetters]:
     """Every place where durable calls that failed for good are kept: this machine's disk, and the broker.
 
     Raises `NotConfigured` where there is neither, or a broker that keeps none.
@@ -248,7 +270,7 @@ def dead_letters(settings: Settings) -> list[DeadLetters]:
         from dispatch.transports.spool import LettersInSpool  # noqa: PLC0415 - see `_spool`
 
         places.append(LettersInSpool(Spool(settings.application, folder=settings.spool_dir)))
-    celery = CelerySide(settings)
+    celery = celery or CelerySide(settings)
     if celery.configured or not places:
         from dispatch.transports.celery.dead import dead_letters as on_broker  # noqa: PLC0415 - see the module's first
 

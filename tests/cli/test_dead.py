@@ -8,16 +8,13 @@ from datetime import datetime, timedelta
 import pytest
 from click.testing import CliRunner
 
+from cli.burial import bury
 from dispatch.cli import main
 from dispatch.spool import Entry as SpoolEntry
 from dispatch.spool import Spool, Verdict
 from dispatch.transports.celery import build_app
 from dispatch.transports.celery._registration import withdraw_from
 from dispatch.transports.celery.dead import dead_letters
-from dispatch.transports.celery.ledger import NO_STAMP, STAMP_HEADER, Entry
-
-BODY = "W1s3XSwge30sIHt9XQ=="
-"""`[[7], {}, {}]`, as kombu packs it."""
 
 
 @pytest.fixture
@@ -35,18 +32,6 @@ def ledger(redis_url):
     there.close()
     withdraw_from(app)
     app.close()
-
-
-def bury(ledger, call_id, task="shop.charge", error="LookupError: no order 7", trace="0af7"):
-    message = {
-        "body": BODY,
-        "content-type": "application/json",
-        "headers": {"id": call_id, "task": task, "retries": 0, STAMP_HEADER: NO_STAMP},
-        "properties": {"body_encoding": "base64"},
-    }
-    ledger.enter(Entry(id=call_id, task=task, list_key="shop", message=json.dumps(message)))
-    claim = ledger.claim(call_id, 1, f"owner of {call_id}", lambda: None)
-    assert ledger.bury(claim, error=error, traceback="Traceback …\n  in charge", trace_id=trace)
 
 
 def test_an_empty_place_is_said_to_be_empty(asked):

@@ -13,6 +13,7 @@ from dispatch.cli._bad_input import BadInput
 from dispatch.cli._check import check
 from dispatch.cli._dead import dead
 from dispatch.cli._demo import demo
+from dispatch.cli._doctor import doctor
 from dispatch.cli._explain import explain
 from dispatch.cli._printing import console, print_problems
 from dispatch.cli._spool import spool
@@ -54,7 +55,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")
 
 
-for _command in (check, explain, test, traces, spool, dead, demo):
+for _command in (check, explain, test, doctor, traces, spool, dead, demo):
     main.add_command(_command)
 
 

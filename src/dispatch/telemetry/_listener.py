@@ -12,12 +12,12 @@ from opentelemetry.trace import NoOpTracer, NoOpTracerProvider, ProxyTracerProvi
 
 from dispatch._clock import ticks
 from dispatch._recorder import recorder
+from dispatch._release import release
 from dispatch.settings import Settings
 from dispatch.telemetry._anchor import Anchor
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._meter import meter, meter_provider
 from dispatch.telemetry._names import SCHEMA_URL, SCOPE
-from dispatch.telemetry._release import release
 
 if TYPE_CHECKING:
     from dispatch.telemetry._light._tracer import LightTracer

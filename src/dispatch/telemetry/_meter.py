@@ -11,10 +11,10 @@ from weakref import WeakKeyDictionary
 
 from dispatch._call import Call
 from dispatch._fork import renew_in_child
+from dispatch._release import release
 from dispatch.settings import Settings
 from dispatch.telemetry._failures import harmless
 from dispatch.telemetry._names import SCHEMA_URL, SCOPE
-from dispatch.telemetry._release import release
 
 # OpenTelemetry's metrics and what we do with them would be a tenth of what `import dispatch` costs; they are imported
 # where there is a provider.

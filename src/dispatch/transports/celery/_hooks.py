@@ -20,7 +20,7 @@ from dispatch.transports.celery._redis import connect, keeps_ledger
 from dispatch.transports.celery._registration import register_with
 from dispatch.transports.celery.ledger import Sweeper
 from dispatch.transports.celery.publishing import connection, let_go
-from dispatch.transports.celery.worker import settle
+from dispatch.transports.celery.worker import register_probe, settle
 
 _UID = "dispatch"
 
@@ -50,6 +50,7 @@ class _Hook:
             # A worker without our tasks would throw their calls away as unknown. Celery logs what a receiver
             # raises and goes on, except for this.
             raise SystemExit(f"dispatch: {error}") from error
+        _answer_doctors(worker.app)
         if app is not worker.app:
             logger("celery").warning(
                 "this worker runs another app than the one that tasks are registered with, and will not know them",
@@ -61,6 +62,7 @@ class _Hook:
         """A pool process that was spawned, not forked, imports the modules anew and works for a copy of the app."""
         if self.source is not None:
             register_with(app, self.source().store)
+            register_probe(app)
 
     def on_ready(self, sender: Any = None, **_: Any) -> None:
         """The main process has made its pool: a thread that it starts now is in no child."""
@@ -75,6 +77,13 @@ class _Hook:
         if sweeper is not None:
             sweeper.stop()
         self.at_end()
+
+
+def _answer_doctors(app: Celery) -> None:
+    """Nobody else needs what this imports."""
+    from dispatch.transports.celery.worker import _telling  # noqa: F401, PLC0415 - registers itself as it is imported
+
+    register_probe(app)
 
 
 def _see_to_dead_queue(app: Celery) -> None:

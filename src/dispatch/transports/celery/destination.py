@@ -55,9 +55,7 @@ class CeleryDestination:
         self._settings = settings
         self._terms = _terms(settings)
         self.max_payload = settings.max_payload
-        self.need: Need = (
-            "nothing" if settings.durability == "asserted" else "kept" if settings.require is None else "synced"
-        )
+        self.need: Need = need_of(settings)
         """Of its broker, by a durable call."""
         self.patience = settings.publish_deadline_ns / 1e9
         """Seconds that a caller waits for the broker."""
@@ -245,6 +243,13 @@ class CeleryDestination:
     def _not_durable(self, detail: str) -> PassedOver:
         self.broker.warn_once(detail)
         return PassedOver(self.name, "not_durable", detail)
+
+
+def need_of(settings: CelerySettings) -> Need:
+    """What a durable call asks of its broker here."""
+    if settings.durability == "asserted":
+        return "nothing"
+    return "kept" if settings.require is None else "synced"
 
 
 def _limits(settings: CelerySettings) -> Limits | None:

@@ -16,6 +16,7 @@ from dispatch.transports.celery.publishing._message import message_of as message
 from dispatch.transports.celery.publishing._parcel import opened as opened
 from dispatch.transports.celery.publishing._parcel import sealed as sealed
 from dispatch.transports.celery.publishing._proof import Need as Need
+from dispatch.transports.celery.publishing._proof import Proof as Proof
 from dispatch.transports.celery.publishing._publisher import Publisher as Publisher
 from dispatch.transports.celery.publishing._ticket import Ticket as Ticket
 
@@ -27,6 +28,7 @@ __all__ = [
     "Limits",
     "Message",
     "Need",
+    "Proof",
     "Publisher",
     "Ticket",
     "Uncarried",

@@ -1,4 +1,4 @@
-"""Which release of ours speaks, for the scope of tracers and meters."""
+"""Which release of ours speaks."""
 
 from __future__ import annotations
 
