@@ -10,10 +10,16 @@ import pytest
 import redis
 
 from dispatch.embedded import Server
-from dispatch.transports.celery.doctor import _contents, _reach, _redis_server
+from dispatch.transports.celery.doctor import _contents, _crew, _reach, _redis_server
 from servers.patience import eventually
 from servers.process import frozen
 from transports.celery.doctor.patients import facts, found, spec
+
+
+@pytest.fixture(autouse=True)
+def _no_workers(monkeypatch):
+    """Nobody is waited for: there are none."""
+    monkeypatch.setattr(_crew, "_LISTEN", 0.05)
 
 
 def configure(server, **settings):
