@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults lint format bench clean
+.PHONY: help setup demo test faults lint format bench compare clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ format: $(STAMP) ## mend what a machine can mend
 
 bench: $(STAMP) ## measure both paths against ThreadPoolExecutor, plain Celery, asyncio and Go; status 1: a bar was missed
 	$(BIN)/python -m benchmarks.run
+
+compare: $(STAMP) ## Celery on both brokers, dispatch, threads, asyncio and Go: tables, pictures, a page; QUICK=1: a look
+	$(BIN)/python -m benchmarks.compare $(if $(QUICK),--quick)
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

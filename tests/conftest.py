@@ -17,13 +17,13 @@ import pytest
 
 from dispatch import Dispatcher
 from dispatch._recorder import KEPT, recorder
-from dispatch.embedded import Server
+from dispatch.embedded import Server, _rabbitmq
+from dispatch.embedded._rabbitmq import RabbitMQ
 from dispatch.policy import parse
 from house.policies import ONE_POOL
-from servers import leftovers, listeners, rabbitmq
+from servers import leftovers, listeners
 from servers.project import Project, write
 from servers.proxy import Proxy
-from servers.rabbitmq import RabbitMQ
 
 _ASKED = "DISPATCH_TEST_REQUIRE"
 _required = pytest.StashKey[set[str]]()
@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(config, items):
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
     needing = [item for item in items if item.get_closest_marker("rabbitmq")]
-    if not needing or rabbitmq.program() is not None:
+    if not needing or _rabbitmq.program() is not None:
         return
     if "rabbitmq" in config.stash[_required]:
         raise pytest.UsageError(f"{_ASKED}=rabbitmq, and there is no rabbitmq-server on PATH")

@@ -1,0 +1,1 @@
+"""`make compare`: Celery's broker, Go's channels and what lies between, in one run on this machine."""
