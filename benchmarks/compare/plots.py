@@ -109,7 +109,7 @@ def latency(record: Record) -> Figure:
                     ends.append((rates[-1], values[-1], each["name"], FAMILY[family(key)]))
             axes.set_xscale("log")
             axes.set_yscale("log")
-            axes.set_xlim(right=3e7)
+            axes.set_xlim(right=3e6)
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value <= 1e5 else "")
             axes.yaxis.set_major_formatter(lambda value, _: seconds(value))
             axes.set_title("Half of the calls start within" if what == "p50" else "99 of 100 start within")
@@ -131,7 +131,7 @@ def payload(record: Record) -> Figure:
                 ends.append((sizes[-1], values[-1], each["name"], FAMILY[family(key)]))
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xlim(right=2e9)
+        axes.set_xlim(right=1e8)
         axes.xaxis.set_major_formatter(lambda value, _: size(value) if value <= 1e7 else "")
         axes.yaxis.set_major_formatter(lambda value, _: seconds(value))
         axes.set_title("One call with a payload, from start to end")
@@ -156,7 +156,7 @@ def memory(record: Record) -> Figure:
 
 
 def breakdown(record: Record) -> Figure:
-    with _figure(2, rows=True, width=9, height=4.2) as (figure, both):
+    with _figure(2, rows=True, width=9, height=3.4) as (figure, both):
         for axes, key, title in (
             (both[0], "celery", "Where one delay() of Celery on Redis goes"),
             (both[1], "dispatch", "Where one local call of dispatch goes, to its result"),
@@ -169,10 +169,10 @@ def breakdown(record: Record) -> Figure:
                 axes.barh([0], [value], left=left, color=colour, alpha=shade, edgecolor="white", height=0.5)
                 if value > whole * 0.035:
                     words = f"{name}\n{seconds(value)}"
-                    axes.annotate(words, (left + value / 2, -0.36), ha="center", va="bottom", fontsize=8, rotation=0)
+                    axes.annotate(words, (left + value / 2, -0.3), ha="center", va="bottom", fontsize=8, rotation=0)
                 left += value
             axes.set_xlim(0, whole)
-            axes.set_ylim(0.3, -0.85)
+            axes.set_ylim(0.28, -0.62)
             axes.set_yticks([])
             axes.set_xticks([])
             for spine in axes.spines.values():
@@ -204,13 +204,17 @@ def as_svg(figure: Figure) -> str:
 
 
 def _label(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
-    """Names at the ends of their lines, moved apart where they would lie on each other."""
+    """Names in a column at the right, in the order of their lines' ends, each with a thread to its own."""
     low, high = axes.get_ylim()
-    apart = (high / low) ** (1 / 24)
-    at = 0.0
-    for x, y, name, colour in sorted(ends, key=lambda end: end[1]):
-        at = max(y, at * apart)
-        axes.annotate(name, (x, y), (x * 1.6, at), textcoords="data", color=colour, fontsize=8, va="center")
+    beside = axes.get_xlim()[1]
+    ordered = sorted(ends, key=lambda end: end[1])
+    for place, (x, y, name, colour) in enumerate(ordered):
+        at = low * (high / low) ** ((place + 0.5) / len(ordered))
+        thread = {"color": colour, "linewidth": 0.5, "alpha": 0.55, "clip_on": False}
+        axes.plot([x, beside], [y, at], **thread)
+        axes.annotate(name, (beside, at), (4, 0), textcoords="offset points", color=colour, fontsize=8, va="center")
+    axes.set_ylim(low, high)
+    axes.set_xlim(right=beside)
 
 
 @contextmanager

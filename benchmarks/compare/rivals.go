@@ -9,9 +9,7 @@ import (
 	"os"
 	"sort"
 	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -154,8 +152,7 @@ func memory() {
 
 // Sends payloads that nobody receives until it may send no more within a second, or is ended by the system.
 func fill() {
-	capacity, size, limit := int(number(2)), int(number(3)), uint64(number(4))
-	confine(limit)
+	capacity, size := int(number(2)), int(number(3))
 	calls := make(chan call, capacity)
 	accepted := 0
 	for {
@@ -166,29 +163,13 @@ func fill() {
 		select {
 		case calls <- call{payload: text}:
 			accepted++
-			if accepted%100 == 0 {
-				say(map[string]any{"phase": "filling", "accepted": accepted})
+			if accepted%50 == 0 {
+				say(map[string]any{"accepted": accepted})
 			}
 		case <-time.After(time.Second):
 			say(map[string]any{"accepted": accepted, "outcome": "blocked", "kept": len(calls)})
 			return
 		}
-	}
-}
-
-// Lets the process add so many bytes of addresses to those that Go's runtime has reserved already.
-func confine(limit uint64) {
-	text, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		panic(err)
-	}
-	pages, err := strconv.ParseUint(strings.Fields(string(text))[0], 10, 64)
-	if err != nil {
-		panic(err)
-	}
-	most := pages*uint64(os.Getpagesize()) + limit
-	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: most, Max: most}); err != nil {
-		panic(err)
 	}
 }
 

@@ -59,13 +59,14 @@ def take(plan: Plan, tell: Callable[[str], object]) -> dict[str, Any]:
         there = [each for each in there if each.key != "go"]
     record["missing"] = [each.name for each in wanted if each not in there]
     record["contestants"] = {}
-    with servers(rabbitmq=rabbitmq) as (server, node):
-        record["versions"] |= _servers(server, node)
-        for each in there:
-            tell(each.name)
+    for each in there:
+        tell(each.name)
+        with servers(rabbitmq=each.broker == "rabbitmq") as (server, node):
+            record["versions"] |= _servers(server, node)
             record["contestants"][each.key] = {"name": each.name, **_of(plan, each, server, node)}
-        if "breakdown" in plan.parts:
-            tell("where the time goes")
+    if "breakdown" in plan.parts:
+        tell("where the time goes")
+        with servers(rabbitmq=False) as (server, _):
             record["breakdown"] = _breakdown(server)
     if "scarcity" in plan.parts:
         tell("when memory runs out")
@@ -82,7 +83,6 @@ def _of(plan: Plan, contestant: Contestant, server: Server, node: RabbitMQ | Non
         said |= _calls(plan, stage)
     if "memory" in plan.parts:
         said["memory"] = _memory(plan, stage)
-    stage.clear()
     return said
 
 

@@ -1,14 +1,13 @@
 """What happens on each when memory runs out: payloads that nobody takes, until something gives.
 
-Run as a program in a process of its own with a limit: `runout CASE`. It says one line of JSON at the end, where it
-comes to one; the last line that began with `phase` tells how far it came otherwise.
+Run as a program in a process of its own: `runout CASE`. It says how far it has come, and how it ended where it comes to
+an end of its own.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import threading
 from collections.abc import Callable
@@ -19,11 +18,11 @@ from typing import Any
 SIZE = 100_000
 """Bytes of one payload."""
 
-LIMIT = 400 << 20
-"""Bytes of address space that a process may add to what it has when it begins."""
+_STEP = 50
+"""Submissions between two reports."""
 
 MOST = 20_000
-"""Payloads after which somebody who still takes them has shown that he takes any number: five times the limit."""
+"""Payloads after which somebody who still takes them has shown that he takes any number: five times the room."""
 
 _PATIENCE = 6.0
 """Seconds after which a submission that does not return counts as hanging."""
@@ -85,8 +84,6 @@ def _filled(
 ) -> dict[str, Any]:
     """Submit until it is refused, breaks, hangs, or has taken more than there is room for."""
     accepted = 0
-    if not slow:
-        _limit()
     kept: list[object] = []
     outcome = "takes any number"
     said: list[BaseException] = []
@@ -107,6 +104,8 @@ def _filled(
             outcome = f"hangs (no answer for {_PATIENCE:g} s)"
             break
         accepted += 1
+        if accepted % _STEP == 0:
+            print(json.dumps({"accepted": accepted}), flush=True)
     print(json.dumps({"accepted": accepted, "outcome": outcome}), flush=True)
     with suppress(BaseException):
         then()
@@ -127,13 +126,6 @@ def _within(work: Callable[[], object], said: list[BaseException]) -> bool:
     end = monotonic() + _PATIENCE
     thread.join(max(0.0, end - monotonic()))
     return not thread.is_alive()
-
-
-def _limit() -> None:
-    with open("/proc/self/statm") as file:  # noqa: PTH123 - one word of the kernel's
-        pages = int(file.read().split()[0])
-    most = pages * resource.getpagesize() + LIMIT
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 CASES: dict[str, Callable[[], dict[str, Any]]] = {

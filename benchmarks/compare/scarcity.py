@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from shutil import which
 from time import sleep
 from typing import Any
 
 import msgspec
+import psutil
 import redis
 from amqp.exceptions import ChannelError
 from kombu import Connection
 
 from benchmarks.compare import go
 from benchmarks.compare.contestants import CONTESTANTS, POLICIES, Contestant
-from benchmarks.compare.runout import LIMIT, SIZE
+from benchmarks.compare.runout import SIZE
 from benchmarks.compare.stage import HOME, Stage
 from dispatch.embedded import Server
 from dispatch.embedded._rabbitmq import RabbitMQ
 
 _BY_KEY = {each.key: each for each in CONTESTANTS}
+_LIMIT = 400 << 20
+"""Bytes that a process may hold. A container's limit is enforced in the same way: by SIGKILL."""
+
+_LOOK = 0.005
+"""Seconds between two looks at a process."""
+
 _REDIS_LIMIT = 100 << 20
 _TO_REDIS = 3_000
 """Payloads sent to a Redis that has room for a third of them."""
+
+_KILLED = "is killed"
 
 _STILL = 10
 """Looks, five in a second."""
@@ -49,7 +61,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def outcomes(*, rabbitmq: bool) -> Iterator[Outcome]:
-    limited = f"the process may grow by {LIMIT >> 20} MiB"
+    limited = f"the process is killed at {_LIMIT >> 20} MiB"
     yield _go(limited)
     yield _in_process("channel", "dispatch.Channel, 128 slots", limited)
     yield _in_process("asyncio", "asyncio.Queue", limited)
@@ -68,7 +80,7 @@ def _in_process(case: str, name: str, limit: str, **environment: str) -> Outcome
     stage = {**_bare(), **environment}
     said = _run([sys.executable, "-m", "benchmarks.compare.runout", case], stage)
     accepted = said.get("accepted", 0)
-    gone = "MemoryError" in said["outcome"] or "ended" in said["outcome"]
+    gone = said["outcome"] == _KILLED
     return Outcome(name, limit, accepted, None if gone else accepted, said["outcome"])
 
 
@@ -78,8 +90,8 @@ def _go(limit: str) -> Outcome:
     program = go.program()
     if program is None:
         return Outcome(name, limit, 0, 0, "not measured: no Go toolchain")
-    said = _run([str(program), "fill", "100000", str(SIZE), str(LIMIT)], _bare())
-    gone = said["outcome"] != "blocked"
+    said = _run([str(program), "fill", "100000", str(SIZE)], _bare())
+    gone = said["outcome"] == _KILLED
     return Outcome(name, limit, said.get("accepted", 0), None if gone else said["kept"], said["outcome"])
 
 
@@ -133,13 +145,22 @@ def _bare() -> dict[str, str]:
 
 
 def _run(words: list[str], environment: Mapping[str, str]) -> dict[str, Any]:
-    """The last thing that was said; how the process ended where it came to no end of its own."""
-    process = subprocess.run(words, cwd=HOME, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    lines = [json.loads(line) for line in process.stdout.splitlines() if line.startswith("{")]
-    said: dict[str, Any] = lines[-1] if lines else {}
-    if "outcome" not in said:
-        reason = next(
-            (line for line in process.stderr.splitlines() if "memory" in line), f"status {process.returncode}"
-        )
-        said["outcome"] = f"the process is ended: {reason.strip()[:80]}"
-    return said
+    """The last thing that was said, and how it ended; killed where it holds more than it may."""
+    with subprocess.Popen(words, cwd=HOME, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        guard = threading.Thread(target=_guard, args=(psutil.Process(process.pid),))
+        guard.start()
+        out, _ = process.communicate()
+        guard.join()
+    lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    said: dict[str, Any] = {"accepted": 0, **(lines[-1] if lines else {})}
+    killed = process.returncode == -signal.SIGKILL
+    return said | {"outcome": _KILLED if killed else said.get("outcome", f"ends with status {process.returncode}")}
+
+
+def _guard(process: psutil.Process) -> None:
+    """What the kernel does to a container that holds more than it may."""
+    with suppress(psutil.NoSuchProcess):
+        while process.status() != psutil.STATUS_ZOMBIE:
+            if process.memory_info().rss > _LIMIT:
+                process.kill()
+            sleep(_LOOK)

@@ -132,7 +132,7 @@ def held(pid: int) -> int:
 
 @contextmanager
 def servers(*, rabbitmq: bool) -> Iterator[tuple[Server, RabbitMQ | None]]:
-    """A Redis, and a RabbitMQ where it is wanted; both end at the end of the block."""
+    """A Redis, and a RabbitMQ where it is wanted, in which nobody was before; both end at the end of the block."""
     with ExitStack() as stack:
         server = stack.enter_context(Server())
         node = stack.enter_context(RabbitMQ()) if rabbitmq else None

@@ -6,12 +6,14 @@ import os
 import shutil
 import socket
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from dispatch.embedded._child import Child
+from dispatch.errors import NotConfigured
 
 _START_DEADLINE = 50.0
 _GRACE = 15.0
@@ -59,7 +61,8 @@ class RabbitMQ:
     def start(self, deadline: float = _START_DEADLINE) -> Self:
         """Return once it greets on its port. Takes some seconds."""
         script = program()
-        assert script is not None, "no rabbitmq-server on PATH: mark the test with @pytest.mark.rabbitmq"
+        if script is None:
+            raise NotConfigured("there is no rabbitmq-server on PATH")
         if not self.running:
             self._start_epmd(deadline)
             self._pid_file.unlink(missing_ok=True)
@@ -103,7 +106,7 @@ class RabbitMQ:
         child.wait_until(lambda: _talks(self._epmd_port, b"\x00\x01n"), name="epmd", deadline=deadline)
         self._epmd = child
 
-    def _spawn(self, command: list[str | Path], log: str) -> Child:
+    def _spawn(self, command: Sequence[str | Path], log: str) -> Child:
         return Child(
             command,
             log=self.directory / log,

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from dispatch.embedded import Server
+from dispatch.transports.celery import build_app
 from dispatch.transports.celery.doctor import _contents, _crew, _reach, _redis_server
 from servers.patience import eventually
 from servers.process import frozen
@@ -179,6 +180,13 @@ class TestRedis:
             client.set(f"celery-task-meta-{number}", "{}")
 
         assert "3 results or more" in found(patient(redis_url))["unread-results"].fact
+
+    def test_a_store_of_results_that_does_not_answer(self, patient, redis_url, closed_port):
+        """The broker does."""
+        app = build_app(redis_url, f"redis://127.0.0.1:{closed_port}/0")
+        said = found(patient(redis_url, app=app))
+
+        assert "error" == said["results-unreachable"].severity
 
     def test_clients_that_do_not_listen_to_what_they_subscribed(self, patient, private_redis, monkeypatch):
         """As Celery's own delay() does with every result that is wanted."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from dispatch._finding import Fact, Seen, warning
+import redis
+
+from dispatch._finding import Fact, Seen, error, warning
 from dispatch.transports.celery._redis import connect
 from dispatch.transports.celery.doctor._reach import Reach
 from dispatch.transports.celery.doctor._subject import Subject
@@ -55,7 +57,17 @@ def results(subject: Subject) -> Iterator[Seen]:
     client = getattr(where, "client", None)
     if client is None or not hasattr(client, "scan_iter"):
         return
-    found = sum(1 for _ in islice(client.scan_iter(match=_RESULTS, count=1000), _MANY_RESULTS))
+    try:
+        found = sum(1 for _ in islice(client.scan_iter(match=_RESULTS, count=1000), _MANY_RESULTS))
+    except redis.RedisError as raised:
+        yield error(
+            "results-unreachable",
+            "results",
+            f"the store of results does not answer: {raised}",
+            "Start it, or mend its address: DISPATCH_RESULT_BACKEND, or the app's result_backend. Calls run meanwhile, "
+            "and whoever waits for a result waits in vain.",
+        )
+        return
     if found >= _MANY_RESULTS:
         expires = where.expires
         yield warning(
