@@ -74,6 +74,18 @@ def enforce(made: Mapping[str, Destination], celery: CelerySide) -> None:
     celery.expect_only(made)
 
 
+def has_local(made: Mapping[str, Destination]) -> bool:
+    """Whether any of them is in this process."""
+    return any(isinstance(each, LocalDestination) for each in made.values())
+
+
+def press(made: Mapping[str, Destination], why: str | None) -> None:
+    """Have those in this process be as if full, because of `why`; `None`: no more. Never waits."""
+    for each in made.values():
+        if isinstance(each, LocalDestination):
+            each.press(why)
+
+
 def begin(made: Mapping[str, Destination]) -> None:
     """Have what earlier processes left on disk handed on, where there is a spool. Never waits."""
     for each in made.values():
