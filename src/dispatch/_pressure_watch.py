@@ -46,6 +46,7 @@ class PressureWatch:
             return
         with self._turn:
             if not (self._enough.is_set() or self._runs):
+                self._look_safely()  # here: a thread at work is the worst moment for a fork that runs no hooks
                 thread = threading.Thread(target=self._run, args=(self._enough,), name="dispatch-memory", daemon=True)
                 try:
                     thread.start()
@@ -77,10 +78,12 @@ class PressureWatch:
             give_back()
 
     def _run(self, enough: threading.Event) -> None:
-        while not enough.is_set():
-            try:
-                self.look()
-            except Exception:  # noqa: BLE001 - who cannot look must not leave others waiting for ever
-                logger("memory").exception("memory could not be looked at")
-                self._tell(None)
-            enough.wait(self._period)
+        while not enough.wait(self._period):
+            self._look_safely()
+
+    def _look_safely(self) -> None:
+        try:
+            self.look()
+        except Exception:  # noqa: BLE001 - who cannot look must not leave others waiting for ever
+            logger("memory").exception("memory could not be looked at")
+            self._tell(None)

@@ -195,9 +195,9 @@ def test_each_crossing_is_logged_once_and_every_look_is_told(caplog):
 
 def test_a_process_that_grows_over_its_mark_takes_nothing_until_it_has_shrunk(remembering_memory):
     """In earnest: the marks are sizes of this process itself."""
-    ballast = bytearray(b"x") * (96 << 20)
     one = remembering_memory
-    double.delay(1).result(5)
+    assert double.delay(1).result(5) == 2
+    ballast = bytearray(b"x") * (96 << 20)
     eventually(lambda: one.statistics().destinations["fast"].alarm, what="the alarm")
     with pytest.raises(dispatch.DestinationFull, match="memory of this process"):
         double.delay(1)
