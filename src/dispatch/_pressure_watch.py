@@ -6,8 +6,9 @@ import os
 import threading
 from collections.abc import Callable
 
+from dispatch._growth import growth
 from dispatch._log import logger
-from dispatch._memory import give_back
+from dispatch._memory import give_back, resident
 from dispatch._pressure import Pressure
 
 _PERIOD = 1.0
@@ -84,6 +85,7 @@ class PressureWatch:
     def _look_safely(self) -> None:
         try:
             self.look()
+            growth.look(resident())
         except Exception:  # noqa: BLE001 - who cannot look must not leave others waiting for ever
             logger("memory").exception("memory could not be looked at")
             self._tell(None)
