@@ -30,7 +30,7 @@ app = dispatch.celery_app()
 # Results are kept for a day unless the app says otherwise: the broker would grow by them, and should.
 app.conf.result_expires = 1
 
-@dispatch.task
+@dispatch.task(only="celery")
 def brew(text):
     return text
 """
@@ -44,7 +44,9 @@ def together():
 
 samples = []
 for batch in range({batches}):
-    for handle in [shop.brew.delay("x" * 100) for _ in range(100)]:
+    handles = [shop.brew.delay("x" * 100) for _ in range(100)]
+    assert handles[0].decision.transport == "celery"
+    for handle in handles:
         assert handle.result(30) == "x" * 100
     samples.append(together())
 print(json.dumps(samples))
@@ -88,19 +90,17 @@ def test_an_hour_of_local_calls_leaves_the_process_as_large_as_it_was(rounds, ta
 
 
 @pytest.mark.timeout(1800)
-def test_calls_through_celery_leave_caller_worker_and_broker_as_large_as_they_were(rounds, project, private_redis):
+def test_calls_through_celery_leave_caller_worker_and_broker_as_large_as_they_were(
+    rounds, project, private_redis, record_property
+):
     """In the whole form, 36,000 calls and their results."""
     shop = project(SHOP, broker_url=private_redis.url, result_backend=private_redis.url)
     with shop.worker(pool="prefork", concurrency=2) as worker:
         words = {"name": shop.name, "worker": worker.pid, "broker": private_redis.pid, "batches": rounds(15, 360)}
         said = shop.run(PROGRAM.format(**words), timeout=1700).stdout
     caller, workers, broker = (list(each) for each in zip(*json.loads(said), strict=True))
-    found = {name: growth(each) / MIB for name, each in [("caller", caller), ("worker", workers), ("broker", broker)]}
-    print(
-        {
-            name: (each[len(each) // 3] // MIB, each[-1] // MIB)
-            for name, each in [("caller", caller), ("worker", workers), ("broker", broker)]
-        }
-    )
+    parts = {"caller": caller, "worker": workers, "broker": broker}
+    print({name: (each[len(each) // 3] // MIB, each[-1] // MIB) for name, each in parts.items()}, "MiB")
+    found = {name: growth(each) / MIB for name, each in parts.items()}
 
     assert all(grown < 4 for grown in found.values()), found
