@@ -7,6 +7,7 @@ from functools import partial
 from itertools import islice
 
 from dispatch import _compose
+from dispatch._celery_side import CelerySide
 from dispatch._clock import wall
 from dispatch._dead_letter import DeadLetters
 from dispatch._finding import Fact, Seen, error, guarded, warning
@@ -23,7 +24,7 @@ _LETTERS = 1000
 
 def checkup(
     policy: Policy,
-    celery: _compose.CelerySide,
+    celery: CelerySide,
     settings: Settings,
     specs: Sequence[TaskSpec],
     *,
@@ -45,7 +46,7 @@ def checkup(
 
 def _broker(
     policy: Policy,
-    celery: _compose.CelerySide,
+    celery: CelerySide,
     queues: dict[str, CelerySettings],
     specs: Sequence[TaskSpec],
     *,
@@ -77,7 +78,7 @@ def _no_broker(policy: Policy, queues: dict[str, CelerySettings]) -> Seen:
     )
 
 
-def _dead(settings: Settings, celery: _compose.CelerySide) -> Iterator[Seen]:
+def _dead(settings: Settings, celery: CelerySide) -> Iterator[Seen]:
     for place in _compose.dead_letters(settings, celery):
         try:
             yield _letters(place)

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from dispatch import _compose
+from dispatch._celery_side import CelerySide
 from dispatch._fork import notice_fork
+from dispatch._pressure import Marks, Pressure
+from dispatch._pressure_watch import PressureWatch
 from dispatch._regime import Regime
 from dispatch._registry import TaskSpec
 from dispatch._succession import files, successor
@@ -29,13 +32,14 @@ class Reign:
         settings: Settings | None = None,
     ) -> None:
         self.settings = settings or read_settings()
-        self.celery = _compose.CelerySide(self.settings, celery)
+        self.celery = CelerySide(self.settings, celery)
         self.makes_do = policy is None and self.settings.policy is None and not self.celery.configured
         """Nobody named a policy, and `no-broker` is in force for want of a broker."""
         self._sources = _compose.policy_sources(self.settings, policy, broker=self.celery.configured)
         self._watch = Watch(files(self._sources), self.reload) if self.settings.watch else None
         first = _compose.policy_in_force(self.settings, policy, broker=self.celery.configured)
         self._regime = self._own = Regime(first, _compose.destinations(first, self.celery, self.settings))
+        self._pressure = self._pressure_watch()
         self._is_over = False
         self._changing = threading.RLock()
 
@@ -80,6 +84,8 @@ class Reign:
         notice_fork()
         if self._watch is not None and self._watch.was_begun:
             self._watch.start()  # in a forked child it has to begin anew
+        if self._pressure is not None and _compose.has_local(regime.destinations):
+            self._pressure.start()
         return regime.plan(spec)
 
     def _begin(self) -> None:
@@ -93,12 +99,22 @@ class Reign:
             self._is_over = True
         if self._watch is not None:
             self._watch.end()
+        if self._pressure is not None:
+            self._pressure.end()
         return self._regime.living
+
+    def _pressure_watch(self) -> PressureWatch | None:
+        """Of this process's memory, unless its marks are off; its thread starts with the first task that is bound."""
+        marks = Marks.read(self.settings.memory_high, self.settings.memory_low)
+        if marks is None:
+            return None
+        return PressureWatch(lambda: Pressure(marks), lambda why: _compose.press(self._regime.living, why))
 
     def _renew(self) -> None:
         """In a forked child."""
         self._is_over = False
         self._changing = threading.RLock()
-        if self._watch is not None:
-            self._watch.renew()
-            self._regime.plans.clear()  # the first call here comes by `_plan`
+        for watch in (self._watch, self._pressure):
+            if watch is not None:
+                watch.renew()
+                self._regime.plans.clear()  # the first call here comes by `_plan`

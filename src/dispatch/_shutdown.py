@@ -10,7 +10,7 @@ from time import monotonic
 from msgspec.structs import asdict
 
 from dispatch._call import Call
-from dispatch._compose import CelerySide
+from dispatch._celery_side import CelerySide
 from dispatch._log import logger
 from dispatch._waiting import in_event_loop
 from dispatch.pool import Drained, is_worker

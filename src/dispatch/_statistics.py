@@ -9,6 +9,7 @@ from types import MappingProxyType
 import msgspec
 
 from dispatch import _unread
+from dispatch._growth import growth
 from dispatch._memory import resident
 from dispatch._units import show_size
 from dispatch.transports import Destination, DestinationStatistics
@@ -24,6 +25,11 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """Python's, in the whole process."""
     unread: Mapping[tuple[str, str], int]
     """Failures that nobody read, by task and exception type, of the whole process since it started."""
+
+    growth: Mapping[str, int] = MappingProxyType({})
+    """Bytes by which worker processes have grown with calls of each task: measured before and after each call."""
+    growth_estimate: Mapping[str, int] = MappingProxyType({})
+    """The same of this process itself, shared each second among the tasks that ran: an estimate, for long stretches."""
 
     def __repr__(self) -> str:
         lines = [
@@ -45,4 +51,6 @@ def statistics_of(destinations: Mapping[str, Destination]) -> Statistics:
         rss=resident(),
         threads=threading.active_count(),
         unread=MappingProxyType(dict(_unread.counts)),
+        growth=MappingProxyType(dict(growth.measured)),
+        growth_estimate=MappingProxyType(dict(growth.estimated)),
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dispatch import _compose
+from dispatch._celery_side import CelerySide
 from dispatch._log import logger
 from dispatch._regime import Regime
 from dispatch.errors import NotConfigured, PolicyError
@@ -13,7 +14,7 @@ from dispatch.policy import READY, Policy, load, needs_restart
 from dispatch.settings import Settings
 
 
-def successor(before: Regime, sources: Sequence[str | Path], celery: _compose.CelerySide, settings: Settings) -> Regime:
+def successor(before: Regime, sources: Sequence[str | Path], celery: CelerySide, settings: Settings) -> Regime:
     """What follows `before` by what `sources` say now; `before` itself where they say the same.
 
     Raises `PolicyError` with every mistake, also with what only a restart can change, and `NotConfigured` without

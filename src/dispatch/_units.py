@@ -11,6 +11,7 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 
 _LONGEST = 10 * 365 * 24 * 3600
 _SIZE_FORM = re.compile(r"\d+(\.\d+)? ?[KMGTPE]?i?B", re.ASCII | re.IGNORECASE)
+_SHARE_FORM = re.compile(r"(\d+(?:\.\d+)?) ?%", re.ASCII)
 _DURATION_FORM = re.compile(r"(\d+(\.\d+)?(ns|us|µs|μs|ms|s|m|h|d|w))+", re.ASCII)
 
 
@@ -29,6 +30,13 @@ def size(text: str) -> int:
         except ValidationError:
             pass
     raise ValueError(f"{text!r} is not a size: write a number and a unit, such as 512B, 64KiB or 1MiB")
+
+
+def share(text: str) -> float | None:
+    """The fraction that `text`, such as `90%`, says; `None`: it is none, or not above 0 and up to 100."""
+    found = _SHARE_FORM.fullmatch(text)
+    value = None if found is None else float(found[1]) / 100
+    return value if value is not None and 0 < value <= 1 else None
 
 
 def duration_ns(text: str) -> int:

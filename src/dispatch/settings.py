@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from dispatch._units import as_duration_ns, size
+from dispatch._units import as_duration_ns, share, size
 from dispatch.errors import NotConfigured
 
 
@@ -51,6 +51,16 @@ class Settings(BaseSettings):
     shutdown_grace: str = Field(
         default="10s",
         description="How long an exit, or `dispatch.shutdown()`, waits for calls that have started or are waiting.",
+    )
+    memory_high: str = Field(
+        default="90%",
+        description="Memory above which local destinations take nothing new: a share of this process's limit, a size "
+        "of this process itself such as `400MiB`, or `off`.",
+    )
+    memory_low: str | None = Field(
+        default=None,
+        description="Memory below which they take calls again, as a share or a size like the high mark; by default "
+        "eight ninths of that.",
     )
     telemetry: Literal["auto", "off"] = Field(
         default="auto",
@@ -115,12 +125,45 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} holds nothing: write 16MiB, for example")
         return value
 
+    @field_validator("memory_high", "memory_low")
+    @classmethod
+    def _is_a_mark(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and (value != "off" or info.field_name == "memory_low"):
+            _mark(value)
+        return value
+
+    @field_validator("memory_low")
+    @classmethod
+    def _is_below(cls, value: str | None, info: ValidationInfo) -> str | None:
+        high = info.data.get("memory_high", "off")
+        if value is not None and high != "off":
+            (low_shares, low), (shares, limit) = _mark(value), _mark(high)
+            if low_shares is not shares:
+                raise ValueError(f"{value!r} cannot be compared with the high mark of {high}: write both alike")
+            if low >= limit:
+                raise ValueError(f"{value!r} is not below the high mark of {high}")
+        return value
+
     @field_validator("broker_url", "result_backend")
     @classmethod
     def _is_an_address(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and "://" not in value.get_secret_value():
             raise ValueError("it is no address: write redis://host:6379/0, or amqp://…")
         return value
+
+
+def _mark(text: str) -> tuple[bool, float]:
+    """Whether it is a share, and how much. Raises `ValueError` with the cure."""
+    part = share(text)
+    if part is not None:
+        return True, part
+    try:
+        amount = size(text)
+    except ValueError:
+        amount = 0
+    if not amount:
+        raise ValueError(f"{text!r} is no mark: write 90%, or a size such as 400MiB; `off` is for the high one alone")
+    return False, amount
 
 
 def read_settings() -> Settings:

@@ -8,7 +8,8 @@ from itertools import product
 import pytest
 
 import dispatch
-from dispatch._compose import CelerySide, destinations
+from dispatch._celery_side import CelerySide
+from dispatch._compose import destinations
 from dispatch.errors import NotAccepted
 from dispatch.policy import parse
 from dispatch.policy.testing import load_cases, run

@@ -7,7 +7,8 @@ from typing import Literal
 import click
 
 from dispatch import _default
-from dispatch._compose import CelerySide, policy_in_force
+from dispatch._celery_side import CelerySide
+from dispatch._compose import policy_in_force
 from dispatch.cli._findings import findings, policy_of_app, tasks_of
 from dispatch.cli._outline import as_json, print_outline
 from dispatch.cli._printing import console, print_findings, print_json, print_line, print_problems

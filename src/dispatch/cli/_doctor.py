@@ -13,8 +13,9 @@ import msgspec
 from rich.console import Console
 
 from dispatch import _default
+from dispatch._celery_side import CelerySide
 from dispatch._checkup import checkup
-from dispatch._compose import CelerySide, policy_in_force
+from dispatch._compose import policy_in_force
 from dispatch._finding import Fact, Finding, Seen, Severity, error, warning
 from dispatch._registry import TaskSpec, registry
 from dispatch._units import as_duration_ns
@@ -75,9 +76,10 @@ def doctor(
     ignore: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Connect to what the policy names, and say what is wrong, with a cure for each finding.
+    """Say what is wrong with the broker, workers and disk, and the cure.
 
-    Asks the broker, the workers, the store of results and the disk, and sends one probe through each queue. Exit
+    Connects to what the policy names: asks the broker, the workers, the store of results and the disk, and sends one
+    probe through each queue. Exit
     status 1 when there is an error or a warning, 0 when there are at most notes. docs/doctor.md explains each code.
     """
     click.get_current_context().with_resource(_default.looking())

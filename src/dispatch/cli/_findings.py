@@ -13,7 +13,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from dispatch import _default
-from dispatch._compose import CelerySide, destinations
+from dispatch._celery_side import CelerySide
+from dispatch._compose import destinations
 from dispatch._registry import TaskSpec, registry
 from dispatch.cli._target import imported
 from dispatch.errors import NotConfigured, PassedOver, Problem

@@ -22,6 +22,10 @@ class Bounded(Protocol[T]):
     @property
     def closed(self) -> bool: ...
 
+    @property
+    def pressure(self) -> str | None:
+        """Why it is as if full just now; `None`: it is as full as it is."""
+
     def try_send(self, item: T) -> bool:
         """Take `item` if there is room at once, and never after `close`."""
 
@@ -36,6 +40,9 @@ class Bounded(Protocol[T]):
 
     def resize(self, capacity: int) -> None:
         """Let so many items wait from now on; none is sent away. Never waits. Threads: not from 0, nor to it."""
+
+    def press(self, why: str | None) -> None:
+        """Be as if full from now on, because of `why`; `None`: no more. What is in goes on. Never waits."""
 
     def is_mine(self) -> bool:
         """Whether the caller holds one of the pool's own slots, so that room may never come while it waits."""

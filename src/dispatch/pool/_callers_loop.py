@@ -49,8 +49,7 @@ class CallersLoop(Generic[T]):
         self.capacity = capacity
         self.start = start
         self._lost = lost
-        self._late = late
-        self._wanted = wanted
+        self._late, self._wanted = late, wanted
         self._on_broken_off = self._broken_off  # made once, not for each item
         self.renew()
         renew_in_children(self)
@@ -66,15 +65,15 @@ class CallersLoop(Generic[T]):
         )
         self._lanes: dict[asyncio.AbstractEventLoop, Lane[T]] = {}
         self._changed = threading.Condition(threading.Lock())
-        self._finished = 0
-        self._errors = 0
+        self._finished = self._errors = 0
         self._service_ns = float(SERVICE_NS)
+        self.pressure: str | None = None
         self.closed = False
 
     def try_send(self, item: T) -> bool:
         """Take `item` if a loop runs in this thread and has room, and never after `close`."""
         loop = _get_running_loop()
-        if loop is None or self.closed:
+        if loop is None or self.closed or self.pressure is not None:
             return False
         lane = self._lanes.get(loop) or self._new_lane(loop)
         if len(lane.running) < self.limit:
@@ -90,12 +89,13 @@ class CallersLoop(Generic[T]):
     async def asend(self, item: T, timeout: float) -> bool:  # noqa: ASYNC109 - its end is no error
         """`try_send` that waits up to `timeout` seconds for room."""
         loop = asyncio.get_running_loop()
+        lane = self._lanes.get(loop) or self._new_lane(loop)  # before it looks: whoever tells of room finds it
         deadline = loop.time() + timeout
         while not self.try_send(item):
             if self.closed:
                 return False
             try:
-                await self._lanes[loop].hope(deadline)
+                await lane.hope(deadline)
             except TimeoutError:
                 return self.try_send(item)
         return True
@@ -114,12 +114,9 @@ class CallersLoop(Generic[T]):
         return self.try_send(item)
 
     def send_later(self, item: T, due: int) -> bool:
-        """Take `item`, if a loop runs in this thread, and run it there not before `due`, in `ticks`.
-
-        Not when as many are delayed, on all loops together, as may wait on one.
-        """
+        """Run `item` on this thread's loop not before `due`; not when as many are delayed as may wait on one."""
         loop = _get_running_loop()
-        if loop is None or self.closed:
+        if loop is None or self.closed or self.pressure is not None:
             return False
         return self._delays.try_add((self._lanes.get(loop) or self._new_lane(loop), item), due)
 
@@ -133,6 +130,10 @@ class CallersLoop(Generic[T]):
         for lane in tuple(self._lanes.values()):
             with suppress(RuntimeError):  # a loop that is closed has nobody who hopes
                 lane.loop.call_soon_threadsafe(lane.tell_all_of_room)
+
+    def press(self, why: str | None) -> None:
+        self.pressure = why
+        self.resize(self.capacity)  # has those who hope look again
 
     def is_mine(self) -> bool:
         """Whether the running coroutine holds one of the slots of its loop, or was started by one that does."""
@@ -191,16 +192,15 @@ class CallersLoop(Generic[T]):
         have not started are given to it instead of being run. A loop that runs in the calling thread is not waited
         for: it could not go on meanwhile. Called there, all that is delayed is late.
         """
-        deadline = monotonic() + grace
+        deadline, here = monotonic() + grace, _get_running_loop()
         self.closed = True
         self._forget_closed()
         before, dropped_before = self._finished, self._delays.dropped
-        here = _get_running_loop()
         if drop is None and here is None:
             self._delays.close(grace)
         else:
             self._delays.close(drop=None if drop is None else lambda delayed: drop(delayed[1]))
-        dropped = self._drop_waiting(drop) if drop is not None else 0
+        dropped = 0 if drop is None else self._drop_waiting(drop)
         self._delays.outlast(lambda timeout: self._wait_until_idle(here, timeout), deadline)
         self._delays.close()
         left = sum(lane.held() for lane in tuple(self._lanes.values()))

@@ -69,12 +69,12 @@ class LoopPool(Generic[T]):
         self._running: dict[T, asyncio.Task[None]] = {}
         self._admitted: deque[T] = deque()  # were delayed, and somebody may have promised them his slot
         self._loans = Loans(self._start_ahead, self._wanted)
-        self._starting = 0
-        self._coming_round = False
+        self._starting, self._coming_round = 0, False
         self._thread: LoopThread | None = None
         self._finished = 0
         self._errors = 0
         self._service_ns = float(SERVICE_NS)
+        self.pressure: str | None = None
         self.closed = False
 
     def try_send(self, item: T) -> bool:
@@ -90,7 +90,7 @@ class LoopPool(Generic[T]):
 
     def send_later(self, item: T, due: int) -> bool:
         """Take `item` and run it not before `due`, in `ticks`; not when as many are delayed as may wait."""
-        return not self.closed and self._delays.try_add(item, due)
+        return not self.closed and self.pressure is None and self._delays.try_add(item, due)
 
     def send_again(self, item: T, due: int) -> None:
         """`send_later` for an item that was run just now: there is always room for it, until the pool has ended."""
@@ -101,6 +101,11 @@ class LoopPool(Generic[T]):
         with self._changed:
             self.capacity = self._delays.capacity = capacity
             self._changed.notify_all()
+
+    def press(self, why: str | None) -> None:
+        """As of a `Pool`."""
+        self.pressure = why
+        self.resize(self.capacity)  # has those who wait look again
 
     def is_mine(self) -> bool:
         """Whether the running coroutine holds one of the slots, or was started by one that does."""
@@ -135,8 +140,7 @@ class LoopPool(Generic[T]):
         return _WAKE_UP_NS + (round((ahead + 1) * self._service_ns / self.limit) if ahead >= 0 else 0)
 
     def statistics(self) -> PoolStatistics:
-        running = len(self._running)
-        thread = self._thread
+        running, thread = len(self._running), self._thread
         return PoolStatistics(
             waiting=len(self._waiting),
             capacity=self.capacity,
@@ -177,9 +181,7 @@ class LoopPool(Generic[T]):
             self._delays.outlast(self._wait_until_idle, deadline)
         self._delays.close()
         with self._changed:
-            left = self._held()
-            thread = self._thread
-            finished = self._finished - before
+            left, thread, finished = self._held(), self._thread, self._finished - before
         if thread is not None and not left:
             thread.end()
             if not thread.is_current:
@@ -202,7 +204,7 @@ class LoopPool(Generic[T]):
         return len(self._waiting) + self._starting + len(self._running)
 
     def _has_room(self) -> bool:
-        return not self.closed and self._held() < self.limit + self.capacity
+        return not self.closed and self.pressure is None and self._held() < self.limit + self.capacity
 
     def _take(self, item: T) -> bool:
         if self._thread is None:

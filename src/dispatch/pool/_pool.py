@@ -82,8 +82,9 @@ class Pool(Generic[T]):
             capacity=self.capacity,
         )
         self._stragglers = Stragglers(self._delays)
-        self._crowded = False
-        """Whether an item whose time has come waits for room."""
+        self._crowded = False  # whether an item whose time has come waits for room
+        self.pressure: str | None = None
+        self._relief = threading.Event()  # down while there is pressure
         self._unusual = True
 
     # ---- taking items
@@ -105,8 +106,12 @@ class Pool(Generic[T]):
         """
         if not self.threads.workers or self.threads.stuck:
             return False
+        deadline = monotonic() + timeout
+        while self.pressure is not None and not self.closed:
+            if not self._relief.wait(max(0.0, deadline - monotonic())):
+                return False
         try:
-            self.channel.send(item, timeout)
+            self.channel.send(item, max(0.0, deadline - monotonic()))
         except (TimeoutError, ChannelClosed):
             return False
         return True
@@ -114,7 +119,8 @@ class Pool(Generic[T]):
     def send_later(self, item: T, due: int) -> bool:
         """Take `item` and run it not before `due`, in `ticks`; not when as many are delayed as may wait."""
         self.threads.grow()
-        return bool(self.threads.workers) and not self.closed and self._delays.try_add(item, due)
+        welcome = bool(self.threads.workers) and self.pressure is None and not self.closed
+        return welcome and self._delays.try_add(item, due)
 
     def send_again(self, item: T, due: int) -> None:
         """`send_later` for an item that was run just now: there is always room for it, until the pool has ended."""
@@ -139,6 +145,17 @@ class Pool(Generic[T]):
             self._slots.become(capacity)
             self.capacity = capacity
             self._delays.capacity = capacity
+
+    def press(self, why: str | None) -> None:
+        """Be as if full from now on, because of `why`; `None`: no more. What is in goes on. Never waits."""
+        with self.threads.turn:
+            # While there is pressure the flag is down, or those who wait would turn in a circle.
+            if why is not None:
+                self._relief.clear()
+            self.pressure = why
+            if why is None or self.closed:
+                self._relief.set()
+            self._review()
 
     @property
     def closed(self) -> bool:
@@ -196,6 +213,7 @@ class Pool(Generic[T]):
         before, dropped_before = self.statistics(), self._delays.dropped
         self.channel.close()
         self.closing.set()
+        self._relief.set()
         dropped = 0
         if drop is None:
             self._delays.close(grace)
@@ -260,10 +278,10 @@ class Pool(Generic[T]):
         if notice_fork():
             return False  # this pool was the parent's a moment ago: whoever sends tries anew
         self.threads.grow()
-        return bool(self.threads.workers) and not self._crowded and not self.threads.stuck
+        return bool(self.threads.workers) and not (self._crowded or self.threads.stuck or self.pressure is not None)
 
     def _review(self) -> None:
-        self._unusual = self.threads.missing > 0 or self._crowded or self.threads.stuck
+        self._unusual = self._crowded or self.pressure is not None or self.threads.missing > 0 or self.threads.stuck
 
     def straggler(self) -> T:
         return self._stragglers.next()

@@ -33,6 +33,10 @@ class Weighed(Generic[T]):
     def closed(self) -> bool:
         return self._pool.closed
 
+    @property
+    def pressure(self) -> str | None:
+        return self._pool.pressure
+
     def try_send(self, item: T) -> bool:
         return self._allowance.try_take(item) and self._sent(item, self._pool.try_send)
 
@@ -58,6 +62,9 @@ class Weighed(Generic[T]):
 
     def resize(self, capacity: int) -> None:
         self._pool.resize(capacity)
+
+    def press(self, why: str | None) -> None:
+        self._pool.press(why)
 
     def is_mine(self) -> bool:
         return self._pool.is_mine()

@@ -39,6 +39,8 @@ class DestinationStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Calls that were run, or given up, so far."""
     errors: int = 0
     """Internal errors so far, each logged."""
+    alarm: str | None = None
+    """Why it takes nothing just now, though it is neither full nor broken: memory is short, here or at its broker."""
     breaker: Literal["closed", "half_open", "open"] | None = None
     """Of the broker behind it; half open: it is being tried just now."""
     kept: int | None = None
@@ -63,6 +65,8 @@ class DestinationStatistics(msgspec.Struct, frozen=True, kw_only=True):
         for what, count in counts.items():
             if count:
                 parts.append(f"{count} {what}")
+        if self.alarm is not None:
+            parts.append(self.alarm)
         if self.breaker is not None and self.breaker != "closed":
             parts.append(f"breaker {self.breaker.replace('_', ' ')}")
         return f"<{self.transport}: {', '.join(parts)}>"

@@ -39,6 +39,9 @@ class Wire:
     def barred(self):
         return None
 
+    def look(self):
+        return False
+
     def prove(self, queue):
         return KEPT
 

@@ -136,10 +136,16 @@ def test_while_an_alarm_is_on_calls_are_refused_and_none_is_sent(private_rabbitm
         memory(private_rabbitmq, "0.0000001")
         first = caller.brew("first")
         second = caller.brew("second")
+        alarm = caller.destination.unfit("ephemeral")
+        shown = caller.destination.statistics().alarm
         memory(private_rabbitmq, "0.6")
-        eventually(lambda: caller.brew("third") is None)
+        eventually(lambda: caller.destination.unfit("ephemeral") is None)
+        assert caller.brew("third") is None
 
-        assert "refused" == second.why
+        assert "refused" == second.why == alarm.why
+        assert alarm.detail == shown == second.detail
+        assert "RabbitMQ takes no messages" in shown
+        assert caller.destination.statistics().breaker == "closed"
         assert first.why in ("refused", "unknown")
         found = eventually(lambda: waiting(private_rabbitmq.url, "tea"))
         assert 2 + (first.why == "unknown") == found

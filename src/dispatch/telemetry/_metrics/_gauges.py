@@ -43,6 +43,8 @@ class Held(Protocol):
     @property
     def abandoned(self) -> int: ...
     @property
+    def alarm(self) -> str | None: ...
+    @property
     def breaker(self) -> str | None: ...
     @property
     def kept(self) -> int | None: ...
@@ -137,6 +139,7 @@ _READ: dict[str, Callable[[Held], _Readings]] = {
     m.WORKERS_BUSY: _of_places(lambda held: held.busy, "local"),
     m.WORKERS_LIMIT: _of_places(lambda held: held.limit, "local"),
     m.WORKERS_ABANDONED: _of_places(lambda held: held.abandoned, "local"),
+    m.ALARM: _of_places(lambda held: int(held.alarm is not None)),
     m.BREAKER_STATE: _breaker,
     m.SPOOL_CALLS: _spooled,
     m.SPOOL_SIZE: _of_spools(lambda held: held.bytes),

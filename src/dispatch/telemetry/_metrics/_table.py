@@ -52,6 +52,7 @@ QUEUE_AGE = "dispatch.queue.age"
 WORKERS_BUSY = "dispatch.workers.busy"
 WORKERS_LIMIT = "dispatch.workers.limit"
 WORKERS_ABANDONED = "dispatch.workers.abandoned"
+ALARM = "dispatch.destination.alarm"
 BREAKER_STATE = "dispatch.breaker.state"
 SPOOL_CALLS = "dispatch.spool.calls"
 SPOOL_SIZE = "dispatch.spool.size"
@@ -93,6 +94,7 @@ METRICS = {
     WORKERS_BUSY: Metric("up_down", "{worker}", "Workers that run a call"),
     WORKERS_LIMIT: Metric("up_down", "{worker}", "Workers that there may be"),
     WORKERS_ABANDONED: Metric("up_down", "{worker}", "Workers that are held by a call past its timeout"),
+    ALARM: Metric("gauge", "{alarm}", "Whether memory is short, here or at the broker: 1 while nothing is taken"),
     BREAKER_STATE: Metric("gauge", "{state}", "The broker's breaker: 0 closed, 1 half open, 2 open"),
     SPOOL_CALLS: Metric("gauge", "{call}", "Calls on disk"),
     SPOOL_SIZE: Metric("gauge", "By", "What they count for"),

@@ -128,7 +128,7 @@ class Broker:
             return {}
         size = None if way.sweeper is None else way.sweeper.size
         kept = {} if size is None else {"kept": size.kept, "overdue": size.overdue, "dead": size.dead}
-        return {"breaker": way.publisher.breaker_state, **kept}
+        return {"breaker": way.publisher.breaker_state, "alarm": way.publisher.alarm(), **kept}
 
     def close(self, grace: float) -> int:
         """Send what waits and end the publisher, within `grace` seconds; how many messages are left. Twice is once."""

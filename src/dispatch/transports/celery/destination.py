@@ -79,6 +79,9 @@ class CeleryDestination:
         obstacle = way.publisher.obstacle()
         if obstacle is not None:
             return self._left_alone if obstacle is self._obstacle else self._left_alone_for(obstacle)
+        alarm = way.publisher.alarm()
+        if alarm is not None:
+            return PassedOver(self.name, "refused", alarm)
         return None if durability == "ephemeral" else self.forgets(way)
 
     def forgets(self, way: Way) -> PassedOver | None:

@@ -35,6 +35,8 @@ class Report(msgspec.Struct, frozen=True):
     error: str | None = None
     """The task raised, as in `ValueError: no such thing`."""
     traceback: str = ""
+    grown: int = 0
+    """Bytes by which the process holds more than before the call."""
     leaving: bool = False
     """The process has reached one of its limits and takes no further errand."""
 

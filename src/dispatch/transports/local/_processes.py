@@ -11,6 +11,7 @@ import msgspec
 from dispatch import telemetry
 from dispatch._call import Call
 from dispatch._clock import ticks
+from dispatch._growth import growth
 from dispatch._outcome import Failure, Outcome
 from dispatch._registry import TaskSpec
 from dispatch.errors import CallCancelled, CallFailed, WorkerDied
@@ -117,6 +118,7 @@ class Processes(Threads):
             self._crew.bury(child)
             return failed, None
         call.started, call.ended = _moments(report, began, ticks())
+        growth.measure(spec.name, report.grown)
         outcome = outcome_of(report, body, task=spec.name)
         if report.leaving:
             return outcome, child

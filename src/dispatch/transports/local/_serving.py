@@ -33,6 +33,7 @@ def serve(sock: socket, parent: int, *, max_tasks: int | None, max_memory: int |
     wire = Wire(sock)
     here = os.getpid()
     served = 0
+    holds = resident()
     leaving = False
     try:
         wire.send(b"")  # ready
@@ -42,8 +43,12 @@ def serve(sock: socket, parent: int, *, max_tasks: int | None, max_memory: int |
             if os.getpid() != here:
                 os._exit(0)  # a task has forked, and its child came back here: the answer is the parent's to give
             served += 1
-            leaving = served == max_tasks or (max_memory is not None and resident() > max_memory)
-            wire.send(_encode(msgspec.structs.replace(report, leaving=leaving)))
+            held, holds = holds, resident()
+            leaving = served == max_tasks or (max_memory is not None and holds > max_memory)
+            # The first call brings its task's modules along, and that is no leak.
+            wire.send(
+                _encode(msgspec.structs.replace(report, leaving=leaving, grown=holds - held if served > 1 else 0))
+            )
             wire.send(body)
             del errand, pickled, report, body  # an idle process keeps nothing of the last call
     except EOFError:

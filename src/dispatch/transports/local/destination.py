@@ -103,7 +103,7 @@ class LocalDestination:
                 return None
         if pool.closed:
             return self._closed()
-        full = PassedOver(self.name, "full", self._how_full(pool.capacity))
+        full = PassedOver(self.name, "full", pool.pressure or self._how_full(pool.capacity))
         if self._settings.on_full == "reject":
             raise DestinationFull(call.spec.name, [full])
         if self._settings.on_full == "caller_runs" and self._functions is not None and not call.spec.coroutine:
@@ -119,7 +119,7 @@ class LocalDestination:
         call.due = 0
         if pool.closed:
             return self._closed()
-        full = PassedOver(self.name, "full", self._how_full(pool.capacity, "delayed"))
+        full = PassedOver(self.name, "full", pool.pressure or self._how_full(pool.capacity, "delayed"))
         if self._settings.on_full == "reject":
             raise DestinationFull(call.spec.name, [full])
         return full
@@ -167,6 +167,11 @@ class LocalDestination:
                     runner.weigh(self._allowance)
             self._pool = self._pools[0]
 
+    def press(self, why: str | None) -> None:
+        """Be as if full from now on, because of `why`; `None`: no more. What is in goes on. Never waits."""
+        for pool in self._pools:
+            pool.press(why)
+
     def close(self, grace: float, hand_on: Callable[[Call], bool]) -> Drained:
         leave = Leave(hand_on if self._settings.on_shutdown == "hand_over" else None)
         drop = None if self._settings.on_shutdown == "finish" else leave
@@ -197,6 +202,7 @@ class LocalDestination:
             abandoned=sum(each.abandoned for each in pools),
             finished=sum(each.finished for each in pools),
             errors=sum(each.errors for each in pools),
+            alarm=self._pool.pressure,
         )
 
     def glance(self) -> DestinationStatistics:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import groupby
 
+from dispatch._log import logger
 from dispatch.transports.celery.publishing._answer import Answer, refused, told, unknown
 from dispatch.transports.celery.publishing._breaker import Breaker
 from dispatch.transports.celery.publishing._line import Connect, Line
@@ -27,6 +28,8 @@ class Courier:
         self._queues = queues
         self._breaker = breaker
         self._line: Line | None = None
+        self.alarm: str | None = None
+        """Why the broker takes nothing just now, as it said last; read by other threads."""
         self.proofs: dict[str, Proof] = {}
         """The last answer for each queue; read by other threads."""
 
@@ -40,8 +43,12 @@ class Courier:
         line, obstacle = self._stand(())
         if line is not None:
             return None
-        self._breaker.failed(obstacle.detail)
+        self._failed(obstacle)
         return obstacle
+
+    def attend(self) -> None:
+        """Hear whether an alarm is over."""
+        self._stand(())
 
     def reconsider(self) -> Answer | None:
         """Ask the broker again, over a new line: what it lacked it may have by now."""
@@ -52,10 +59,10 @@ class Courier:
         """Try to reach a broker that is left alone, and let everybody through when it answers."""
         self._breaker.probe()
         line, obstacle = self._stand(())
-        if line is None:
+        if line is None and self.alarm is None:
             self._breaker.open(obstacle.detail)
         else:
-            self._breaker.close()
+            self._breaker.close()  # it answers, and what it says is no guess
 
     def deliver(self, tickets: Sequence[Ticket]) -> Answer | None:
         """Send the messages that nobody has withdrawn, and answer each. What is in the way, when none can be sent.
@@ -87,7 +94,7 @@ class Courier:
     def _deliver(self, tickets: Sequence[Ticket]) -> Answer | None:
         line, obstacle = self._stand({each.message.queue for each in tickets if each.message.queue is not None})
         if line is None:
-            self._breaker.failed(obstacle.detail)
+            self._failed(obstacle)
             return _all(tickets, obstacle)
         posted = [ticket for ticket in tickets if self._posted(line, ticket)]
         try:
@@ -100,7 +107,32 @@ class Courier:
         if line.broken:
             self._drop()
             return self._ping()
+        self._look(line)
         return None
+
+    def _look(self, line: Line) -> None:
+        """How the broker fares now, when everybody has an answer."""
+        try:
+            if line.look():
+                self.proofs.update({queue: _proof(line, queue) for queue in self.proofs})
+            self._hear(line)
+        except Exception:  # noqa: BLE001 - the next message finds out what is wrong, and with which line
+            self._drop()
+
+    def _hear(self, line: Line) -> Answer | None:
+        obstacle = line.barred()
+        why = None if obstacle is None else obstacle.detail
+        if (why is None) is not (self.alarm is None):
+            if why is None:
+                logger("celery").info("the broker takes messages again")
+            else:
+                logger("celery").warning("the broker takes nothing for a while, and is passed over", why=why)
+        self.alarm = why
+        return obstacle
+
+    def _failed(self, obstacle: Answer) -> None:
+        if self.alarm is None:  # else everybody is told, and the breaker need not find out
+            self._breaker.failed(obstacle.detail)
 
     def _learn(self, answers: Sequence[Answer]) -> None:
         if any(answer.verdict == "accepted" for answer in answers):
@@ -115,7 +147,8 @@ class Courier:
         line, obstacle = self._stand(())
         if line is not None:
             return None
-        self._breaker.open(obstacle.detail)
+        if self.alarm is None:
+            self._breaker.open(obstacle.detail)
         return obstacle
 
     def _stand(self, queues: Iterable[str]) -> tuple[Line | None, Answer]:
@@ -127,13 +160,19 @@ class Courier:
             if line is None:
                 self._connect = self._connect or self._load()
                 line = self._line = self._connect()
-            obstacle = line.barred()
+            if self.alarm is not None:
+                line.look()
+            obstacle = self._hear(line)
             if obstacle is not None:
                 return None, obstacle
             for queue in {*self._queues, *queues}:
                 self.proofs[queue] = _proof(line, queue)
+            obstacle = self._hear(line)  # to prove anything, a new line has asked
+            if obstacle is not None:
+                return None, obstacle
         except Exception as error:  # noqa: BLE001 - a driver, a resolver, a credential provider: anybody's
             self._drop()
+            self.alarm = None  # whatever it was, now it is away
             return None, refused(f"the broker cannot be reached: {told(error)}")
         return line, refused("")
 

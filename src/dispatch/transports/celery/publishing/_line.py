@@ -28,6 +28,12 @@ class Line(Protocol):
     def barred(self) -> Answer | None:
         """Why the broker takes nothing just now, when it has said so."""
 
+    def look(self) -> bool:
+        """Ask how the broker fares, unless that was done moments ago; whether it has answered.
+
+        After it, `barred` and `prove` may answer otherwise. Raises what the network raises.
+        """
+
     def prove(self, queue: str) -> Proof:
         """See that `queue` is there, as the app describes it, and whether the broker keeps what is put into it.
 

@@ -30,6 +30,9 @@ class PlainLine:
     def barred(self) -> Answer | None:
         return None
 
+    def look(self) -> bool:
+        return False
+
     def prove(self, queue: str) -> Proof:
         if queue not in self._declared:
             self._app.amqp.queues[queue](self._producer.channel).declare()

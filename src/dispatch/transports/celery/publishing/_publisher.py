@@ -35,6 +35,9 @@ _BATCH_BYTES = 1 << 20
 _RECONSIDER = 5.0
 """Seconds between two questions to a broker that was found not to keep what it accepts."""
 
+_ATTEND = 0.5
+"""Seconds between two questions whether an alarm is over, while calls are passed on."""
+
 
 class Publisher:
     """Takes messages from any thread and answers each. Whatever waits at one moment goes out together.
@@ -93,6 +96,15 @@ class Publisher:
         While it is, every local call asks this, on the short way: a fork is noticed elsewhere (`_fork`).
         """
         return self._crew_.breaker.obstacle
+
+    def alarm(self) -> str | None:
+        """Why the broker takes nothing just now, though it answers. At once; it is asked again in the background."""
+        why = self._crew_.courier.alarm
+        if why is not None and monotonic() - self._crew_.considered > _ATTEND:
+            crew = self._crew()
+            crew.considered = monotonic()
+            self._post(crew, Courier.attend)
+        return why
 
     @property
     def breaker_state(self) -> Phase:

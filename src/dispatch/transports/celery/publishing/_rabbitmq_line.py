@@ -87,6 +87,9 @@ class RabbitMQLine:
     def barred(self) -> Answer | None:
         return refused(f"RabbitMQ takes no messages: {self._blocked}") if self._blocked else None
 
+    def look(self) -> bool:
+        return False  # it says by itself when it is short of anything, and `stands` hears it
+
     def prove(self, queue: str) -> Proof:
         known = self._proofs.get(queue)
         if known is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from math import ceil
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -21,12 +22,22 @@ from redis.exceptions import (
 )
 
 from dispatch.transports.celery.ledger import Command, Entry, Ledger, Terms
+from dispatch.transports.celery.publishing._alarm import Alarm
 from dispatch.transports.celery.publishing._answer import ACCEPTED, Answer, refused, takes_nothing, told, unknown
 from dispatch.transports.celery.publishing._line import NEVER_TWICE, connection, let_go
 from dispatch.transports.celery.publishing._message import Message
 from dispatch.transports.celery.publishing._producer import Producer
 from dispatch.transports.celery.publishing._proof import Proof, not_asked, of_redis
 from dispatch.transports.celery.publishing._short_form import ShortForm
+
+_LOOK = 2.0
+_LOOK_AGAIN = 0.5
+"""Seconds between two looks at how Redis fares, while calls flow; the second while it takes nothing."""
+
+_QUESTIONS: tuple[Command, ...] = (
+    ("CONFIG", "GET", "appendfsync"),
+    ("CONFIG", "GET", "stop-writes-on-bgsave-error"),
+)
 
 _UNTAUGHT = refused("Redis has forgotten a script")
 _UNBOUND = "no queue is bound to the exchange, and Redis would drop the message without a word"
@@ -59,6 +70,9 @@ class RedisLine:
         self._posted: list[list[Command]] = []
         self._lost = Answer("unknown")
         self._proof: Proof | None = None
+        self._alarm = Alarm()
+        self._barred: str | None = None
+        self._looked = 0.0
         self._declared: set[str] = set()
 
     def stands(self) -> bool:
@@ -69,7 +83,13 @@ class RedisLine:
             return False
 
     def barred(self) -> Answer | None:
-        return None
+        return None if self._barred is None else takes_nothing(self._barred)
+
+    def look(self) -> bool:
+        if monotonic() - self._looked < (_LOOK if self._barred is None else _LOOK_AGAIN):
+            return False
+        self._proof = self._asked()
+        return True
 
     def prove(self, queue: str) -> Proof:
         if queue not in self._declared:
@@ -187,16 +207,17 @@ class RedisLine:
         return ACCEPTED
 
     def _asked(self) -> Proof:
-        questions = [("INFO", "persistence"), ("INFO", "memory"), ("CONFIG", "GET", "appendfsync")]
-        self._socket.send_packed_command([_packed(questions)], check_health=False)
-        *answers, sync = [self._answered() for _ in questions]
-        facts: dict[str, str] = {}
-        for text in answers:
-            if isinstance(text, ResponseError):
-                return not_asked(told(text))
-            facts.update((key, value) for key, colon, value in (line.partition(":") for line in text) if colon)
-        if not isinstance(sync, ResponseError):  # CONFIG is forbidden more often than INFO
-            facts["appendfsync"] = sync[-1]
+        self._looked = monotonic()
+        self._socket.send_packed_command([_packed([("INFO",), *_QUESTIONS])], check_health=False)
+        text, *words = [self._answered() for _ in range(1 + len(_QUESTIONS))]
+        if isinstance(text, ResponseError):
+            self._barred = None
+            return not_asked(told(text))
+        facts = {key: value for key, colon, value in (line.partition(":") for line in text) if colon}
+        for pair in words:
+            if not isinstance(pair, ResponseError) and pair:  # CONFIG is forbidden more often than INFO
+                facts[pair[0]] = pair[-1]
+        self._barred = self._alarm.read(facts)
         return of_redis(facts)
 
     def _answered(self) -> list[str] | ResponseError:
