@@ -28,7 +28,7 @@ SHOP = """
 import dispatch
 app = dispatch.celery_app()
 # Results are kept for a day unless the app says otherwise: the broker would grow by them, and should.
-app.conf.result_expires = 1
+app.conf.result_expires = 20
 
 @dispatch.task(only="celery")
 def brew(text):
