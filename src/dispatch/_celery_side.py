@@ -127,7 +127,9 @@ class CelerySide:
                 from dispatch.transports import celery as room  # noqa: PLC0415 - see the module's first line
 
                 store = room.Store(_revealed(self._settings.result_backend))
-                source = room.AppSource(self._named(room.build_app), store=store, setting=self._setting)
+                keys = self._settings.signing_keys
+                signer = room.Signer(keys, self._settings.signing_window_ns) if keys else None
+                source = room.AppSource(self._named(room.build_app), store=store, setting=self._setting, signer=signer)
                 results = room.Results(source, store)
                 self._room = _Room(source, room.Broker(source, results=results), results)
             return self._room

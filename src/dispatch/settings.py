@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dispatch._units import as_duration_ns, share, size
 from dispatch.errors import NotConfigured
+
+_SHORTEST_KEY = 32
+"""Characters."""
+_MOST_KEYS = 2
 
 
 class Settings(BaseSettings):
@@ -47,6 +52,15 @@ class Settings(BaseSettings):
     spool_dir: Path | None = Field(
         default=None,
         description="Folder of the spool's file; by default `$XDG_STATE_HOME/dispatch`, or `~/.local/state/dispatch`.",
+    )
+    signing_key: SecretStr | None = Field(
+        default=None,
+        description="Signs calls that go through a broker; workers run no others. Two, joined by a comma: the first "
+        "signs, both are known.",
+    )
+    signing_window: str = Field(
+        default="1d",
+        description="How old a signed message may be that no ledger remembers.",
     )
     shutdown_grace: str = Field(
         default="10s",
@@ -118,6 +132,35 @@ class Settings(BaseSettings):
         as_duration_ns(value, or_none=True)
         return value
 
+    @field_validator("signing_key")
+    @classmethod
+    def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        keys = _split(value)
+        if value is not None and not 1 <= len(keys) <= _MOST_KEYS:
+            raise ValueError(f"it holds {len(keys)} keys, and takes one, or two that are joined by a comma")
+        if any(len(key) < _SHORTEST_KEY for key in keys):
+            raise ValueError(
+                f"a key has fewer than {_SHORTEST_KEY} characters, and could be guessed: "
+                "openssl rand -base64 32 makes a good one"
+            )
+        return value
+
+    @field_validator("signing_window")
+    @classmethod
+    def _is_a_window(cls, value: str) -> str:
+        if not as_duration_ns(value, or_none=True):
+            raise ValueError(f"{value!r} leaves no time to run anything: write 1d, for example")
+        return value
+
+    @property
+    def signing_keys(self) -> tuple[str, ...]:
+        """The first signs, all are known; none: nothing is signed."""
+        return _split(self.signing_key)
+
+    @property
+    def signing_window_ns(self) -> int:
+        return as_duration_ns(self.signing_window, or_none=True)
+
     @field_validator("trace_file_size", "trace_dir_size")
     @classmethod
     def _is_a_size(cls, value: str) -> str:
@@ -149,6 +192,9 @@ class Settings(BaseSettings):
     def _is_an_address(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and "://" not in value.get_secret_value():
             raise ValueError("it is no address: write redis://host:6379/0, or amqp://…")
+        if value is not None and not all(map(_has_port, value.get_secret_value().split(";"))):
+            # Whoever stumbles over it later shows it, and it may be half of a password.
+            raise ValueError("its port is no number: in a password write / as %2F, # as %23, ? as %3F and @ as %40")
         return value
 
 
@@ -164,6 +210,19 @@ def _mark(text: str) -> tuple[bool, float]:
     if not amount:
         raise ValueError(f"{text!r} is no mark: write 90%, or a size such as 400MiB; `off` is for the high one alone")
     return False, amount
+
+
+def _has_port(url: str) -> bool:
+    """Whether its port can be read, where it has one."""
+    try:
+        urlsplit(url).port  # noqa: B018 - a property that raises
+    except ValueError:
+        return False
+    return True
+
+
+def _split(keys: SecretStr | None) -> tuple[str, ...]:
+    return () if keys is None else tuple(filter(None, map(str.strip, keys.get_secret_value().split(","))))
 
 
 def read_settings() -> Settings:

@@ -199,11 +199,12 @@ def brew(leaf, water, *rest, sugar=None): ...
 
 
 def test_what_the_workers_would_throw_away_is_not_sent(caller):
-    """An app that accepts JSON alone gets no pickle, however well it encodes here."""
-    passed = caller.send(caller.call(1, options=CallOptions(celery={"serializer": "pickle"})))
+    """An app that accepts no JSON gets none."""
+    caller.app.conf.accept_content = ["yaml"]
+    passed = caller.send(caller.call(1))
 
     assert "cannot_carry" == passed.why
-    assert "accept_content has no application/x-python-serialize" in passed.detail
+    assert "accept_content has no application/json" in passed.detail
 
 
 # A caller that leaves --------------------------------------------------------------------------------------------

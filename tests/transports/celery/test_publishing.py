@@ -198,13 +198,15 @@ def test_an_option_that_celery_cannot_use_is_refused(caller):
     assert 0 == waiting(caller.url, caller.queue)
 
 
-def test_arguments_travel_in_the_serializer_that_the_call_names(caller):
+def test_arguments_travel_as_json_alone_whatever_the_app_accepts(caller):
     """Its own check comes before anything is sent."""
     caller.app.conf.accept_content = ["json", "yaml"]
 
-    assert with_options(caller, serializer="yaml") is None
-    assert "cannot_carry" == with_options(caller, serializer="morse").why
-    assert "application/x-yaml" == only_message(caller)["raw"]["content-type"]
+    for serializer in ("yaml", "pickle", "msgpack", "morse"):
+        passed = with_options(caller, serializer=serializer)
+        assert ("cannot_carry", "serializer") == (passed.why, passed.argument)
+    assert with_options(caller, serializer="json") is None
+    assert "application/json" == only_message(caller)["raw"]["content-type"]
 
 
 def test_an_app_that_wants_sent_events_gets_them(redis_url):

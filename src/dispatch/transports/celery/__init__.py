@@ -12,6 +12,7 @@ from dispatch.transports.celery._outlet import CeleryOutlet as CeleryOutlet
 from dispatch.transports.celery._settings import build_app as build_app
 from dispatch.transports.celery._settings import celery_settings as celery_settings
 from dispatch.transports.celery._settings import settings_for as settings_for
+from dispatch.transports.celery._signer import Signer as Signer
 from dispatch.transports.celery._store import Store as Store
 from dispatch.transports.celery.destination import CeleryDestination as CeleryDestination
 from dispatch.transports.celery.results import Results as Results
@@ -23,6 +24,7 @@ __all__ = [
     "CeleryDestination",
     "CeleryOutlet",
     "Results",
+    "Signer",
     "Store",
     "build_app",
     "celery_settings",

@@ -15,6 +15,7 @@ from celery.utils.imports import import_from_cwd
 from dispatch._fork import renew_in_child
 from dispatch.errors import NotConfigured
 from dispatch.transports.celery._registration import register_with
+from dispatch.transports.celery._signer import Signer
 from dispatch.transports.celery._store import Store
 
 AppGiven: TypeAlias = Celery | str | Callable[[], Celery] | None
@@ -28,9 +29,17 @@ class AppSource:
     tasks that are being declared. A function is called at first use, once.
     """
 
-    def __init__(self, given: AppGiven, *, store: Store, setting: str = "DISPATCH_CELERY_APP") -> None:
+    def __init__(
+        self,
+        given: AppGiven,
+        *,
+        store: Store,
+        setting: str = "DISPATCH_CELERY_APP",
+        signer: Signer | None = None,
+    ) -> None:
         """`setting` is the name under which the user gave it. Raises `NotConfigured` when it cannot do."""
         self.store = store
+        self.signer = signer
         self._given = given
         self._setting = setting
         self._app: Celery | None = None
@@ -72,7 +81,7 @@ class AppSource:
 
     def _take(self, app: Celery) -> None:
         self.store.refuse_what_cannot_answer(app)
-        register_with(app, self.store)
+        register_with(app, self.store, self.signer)
         self._app = app
 
     def _make(self, given: Celery | Callable[[], Celery]) -> None:

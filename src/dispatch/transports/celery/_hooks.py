@@ -18,6 +18,7 @@ from dispatch.transports.celery._dead_queue import declare
 from dispatch.transports.celery._queues import SETTING
 from dispatch.transports.celery._redis import connect, keeps_ledger
 from dispatch.transports.celery._registration import register_with
+from dispatch.transports.celery._signed_producer import is_worker
 from dispatch.transports.celery.ledger import Sweeper
 from dispatch.transports.celery.publishing import connection, let_go
 from dispatch.transports.celery.worker import register_probe, settle
@@ -43,6 +44,8 @@ class _Hook:
         if self.source is None or (self._started is not None and self._started() is worker):
             return
         self._started = weakref.ref(worker)
+        if instance is not None:  # an embedded worker shares its process with whoever calls
+            is_worker()
         try:
             source = self.source()
             app = source() or source.adopt(worker.app)
@@ -61,7 +64,9 @@ class _Hook:
     def on_copy(self, app: Celery) -> None:
         """A pool process that was spawned, not forked, imports the modules anew and works for a copy of the app."""
         if self.source is not None:
-            register_with(app, self.source().store)
+            is_worker()
+            source = self.source()
+            register_with(app, source.store, source.signer)
             register_probe(app)
 
     def on_ready(self, sender: Any = None, **_: Any) -> None:

@@ -9,11 +9,13 @@ from celery.backends.base import Backend
 
 from dispatch._registry import TaskSpec, registry
 from dispatch.transports.celery._canvas import apply_async
+from dispatch.transports.celery._signer import Signer, sign_for
 from dispatch.transports.celery._store import Store
 from dispatch.transports.celery.worker import body_of, reporting, time_limits
 
 REQUEST = "dispatch.transports.celery.worker._request:DispatchRequest"
-"""As text: Celery resolves it in the worker alone, so that a caller never imports the worker's half."""
+STRATEGY = "dispatch.transports.celery.worker._gate:strategy"
+"""As text: Celery resolves both in the worker alone, so that a caller never imports the worker's half."""
 
 
 class Registration:
@@ -42,6 +44,8 @@ class Registration:
             "shared": False,
             # Acknowledges call by call; the next two let a durable call outlive its worker.
             "Request": REQUEST,
+            # Looks at each message before anything of it is decoded.
+            "Strategy": STRATEGY,
             "acks_late": True,
             "reject_on_worker_lost": True,
             # Of the task and not of each message, so that canvas and `send_task` have them too.
@@ -59,8 +63,12 @@ class Registration:
 _registrations: dict[int, Registration] = {}
 
 
-def register_with(app: Celery, store: Store) -> None:
-    """Register every declared task with `app`, and each later one as it is declared. Twice is once."""
+def register_with(app: Celery, store: Store, signer: Signer | None = None) -> None:
+    """Register every declared task with `app`, and each later one as it is declared. Twice is once.
+
+    `signer` is asked to sign the messages of their calls, and to know them again in a worker.
+    """
+    sign_for(app, signer)
     made = Registration(app, store)
     known = _registrations.setdefault(id(app), made)
     if known is made:
@@ -71,6 +79,7 @@ def register_with(app: Celery, store: Store) -> None:
 
 def withdraw_from(app: Celery) -> None:
     """Register nothing more with `app`. What is registered stays."""
+    sign_for(app, None)
     registration = _registrations.pop(id(app), None)
     if registration is not None:
         registry.unsubscribe(registration.add)

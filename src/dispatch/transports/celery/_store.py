@@ -9,6 +9,7 @@ from celery import Celery
 from celery.app.backends import by_url
 from celery.backends.base import Backend, DisabledBackend
 from celery.exceptions import ImproperlyConfigured
+from kombu.utils.url import maybe_sanitize_url
 
 from dispatch.errors import NotConfigured
 
@@ -24,7 +25,7 @@ class Store:
     def __init__(self, result_backend: str | None = None) -> None:
         """`result_backend` is for apps that have none; without it, a Redis broker is. Raises `NotConfigured`."""
         if _is_rpc(result_backend):
-            raise NotConfigured(_no_rpc(f"{SETTING}={result_backend}"))
+            raise NotConfigured(_no_rpc(f"{SETTING}={_shown(result_backend)}"))
         self._fallback = result_backend
         self._given: dict[int, Backend] = {}
         """By the id of the app, which the backend keeps alive."""
@@ -38,7 +39,7 @@ class Store:
         known = app.conf if app.configured else app.__reduce_keys__()["changes"]
         backend = os.environ.get("CELERY_RESULT_BACKEND") or known.get("result_backend")
         if _is_rpc(backend):
-            raise NotConfigured(_no_rpc(f"result_backend={backend!r} of {app}"))
+            raise NotConfigured(_no_rpc(f"result_backend={_shown(backend)!r} of {app}"))
 
     def of(self, app: Celery) -> Backend:
         """The backend: Celery's `DisabledBackend` where there is none. Raises `NotConfigured` if it cannot do."""
@@ -79,6 +80,11 @@ def _redis_broker(app: Celery) -> str | None:
 
 def _is_rpc(backend: Any) -> bool:
     return isinstance(backend, str) and backend.partition(":")[0] == "rpc"
+
+
+def _shown(url: Any) -> str:
+    """Without the password."""
+    return str(maybe_sanitize_url(url))
 
 
 def _no_rpc(what: str) -> str:

@@ -18,3 +18,11 @@ def shown(body: bytes, content_type: str | None, headers: Mapping[str, Any]) -> 
     if content_type == "application/json" and not packed:
         return body.decode(errors="replace")
     return f"{len(body)} B of {packed or content_type}"
+
+
+def unsigned(call_id: str, why: Exception) -> str:
+    """Why a letter is not sent again where calls are signed, and the cure."""
+    return (
+        f"the letter of call {call_id} stays, and is not sent again: {why}, and to sign it now would be to sign for "
+        f"whoever wrote it. Look at it with: dispatch dead show {call_id}; then send the call anew, or drop the letter"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import redis
 from celery import Celery
@@ -13,7 +14,8 @@ from kombu.exceptions import OperationalError
 from dispatch._dead_letter import DeadLetter, Retried
 from dispatch.errors import DispatchError
 from dispatch.transports.celery._redis import connect
-from dispatch.transports.celery.dead._arguments import shown, unpacked
+from dispatch.transports.celery._signer import Forged, rewritten
+from dispatch.transports.celery.dead._arguments import shown, unpacked, unsigned
 from dispatch.transports.celery.ledger import Ledger, Letter
 from dispatch.transports.celery.worker import trace_id
 
@@ -45,7 +47,7 @@ class LettersInLedger:
         answers: dict[str, Retried] = {}
         for call_id in ids:
             with _asking():
-                answer = self._ledger.letters.exhume(call_id)
+                answer = self._ledger.letters.exhume(call_id, partial(self._rewritten, call_id))
             if answer != "absent":
                 answers[call_id] = "sent" if answer == "entered" else "known"
         return answers
@@ -57,6 +59,12 @@ class LettersInLedger:
     def close(self) -> None:
         if self._connected is not None:
             self._connected.close()
+
+    def _rewritten(self, call_id: str, before: str, after: str) -> str:
+        try:
+            return rewritten(self._app, before, after)
+        except Forged as error:
+            raise DispatchError(unsigned(call_id, error)) from error
 
     @property
     def _ledger(self) -> Ledger:

@@ -13,12 +13,14 @@ from typing import Any, TypeAlias
 import amqp
 from amqp.exceptions import MessageNacked
 from celery import Celery
+from kombu import compression
 from kombu.exceptions import OperationalError
 
 from dispatch._dead_letter import DeadLetter, Retried
 from dispatch.errors import DispatchError
 from dispatch.transports.celery._dead_queue import DEAD, FACTS, declare
-from dispatch.transports.celery.dead._arguments import shown
+from dispatch.transports.celery._signer import SIGNATURE_HEADER, Forged, signer_of
+from dispatch.transports.celery.dead._arguments import shown, unsigned
 from dispatch.transports.celery.publishing import connection, let_go
 from dispatch.transports.celery.worker import trace_id
 
@@ -33,6 +35,8 @@ _OF_RABBITMQ = ("x-death", "x-first-death-", "x-last-death-")
 """Headers that the call's next message does not have: names, and beginnings of names."""
 
 _OF_THE_FIRST_ATTEMPT = {"retries": 0, "expires": None, "eta": None}
+
+_unpacked: Callable[..., bytes] = compression.decompress
 
 _See: TypeAlias = Callable[[Any, DeadLetter, Any], bool]
 """Looks at a letter, with the channel and the message. True: it has acknowledged it."""
@@ -72,7 +76,7 @@ class LettersInRabbitMQ:
             if letter.id not in ids:
                 return False
             if letter.id not in answers:
-                _send_again(channel, letter, message)
+                _send_again(self._app, channel, letter, message)
                 answers[letter.id] = "sent"
             channel.basic_ack(message.delivery_tag)
             return True
@@ -166,7 +170,7 @@ def _by_rabbitmq(death: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _send_again(channel: Any, letter: DeadLetter, message: Any) -> None:
+def _send_again(app: Celery, channel: Any, letter: DeadLetter, message: Any) -> None:
     """Publish the call as a first attempt. Once this returns, RabbitMQ keeps it; else raises."""
     headers = {
         name: value
@@ -174,14 +178,29 @@ def _send_again(channel: Any, letter: DeadLetter, message: Any) -> None:
         if name not in _OF_THE_LETTER and not name.startswith(_OF_RABBITMQ)
     }
     properties = {name: value for name, value in message.properties.items() if name != "expiration"}
-    again = amqp.Message(
-        message.body, **{**properties, "application_headers": headers | _OF_THE_FIRST_ATTEMPT, "delivery_mode": 2}
-    )
+    first = _signed(app, letter, message, headers | _OF_THE_FIRST_ATTEMPT)
+    again = amqp.Message(message.body, **{**properties, "application_headers": first, "delivery_mode": 2})
     try:
         # By the queue's own name, which leads there whatever its exchange.
         channel.basic_publish(again, exchange="", routing_key=letter.queue, mandatory=True)
     except (amqp.ChannelError, MessageNacked) as error:
         raise DispatchError(f"{letter.queue!r} does not take call {letter.id}; its letter stays: {error}") from error
+
+
+def _signed(app: Celery, letter: DeadLetter, message: Any, headers: dict[str, Any]) -> dict[str, Any]:
+    """`headers` with a signature of today, where the app signs, and the letter has a good one."""
+    signer = signer_of(app)
+    if signer is None:
+        return headers
+    body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
+    if packed := headers.get("compression"):
+        body = _unpacked(body, packed)
+    form = message.properties.get("content_type"), message.properties.get("content_encoding")
+    try:
+        signer.written_ns(message.headers or {}, body, *form)
+    except Forged as error:
+        raise DispatchError(unsigned(letter.id, error)) from error
+    return headers | {SIGNATURE_HEADER: signer.sign(headers, body, *form)}
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 import redis
@@ -13,6 +13,9 @@ from dispatch.transports.celery.ledger._script import Script, read
 
 _EXHUME = Script("exhume")
 _DROP = Script("drop")
+
+
+Rewrite: TypeAlias = Callable[[str, str], str]
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,17 +93,19 @@ class Letters:
             at_ms=int(facts["at"]),
         )
 
-    def exhume(self, call_id: str) -> Literal["entered", "known", "absent"]:
+    def exhume(self, call_id: str, rewrite: Rewrite | None = None) -> Literal["entered", "known", "absent"]:
         """Publish it once more, under its id, as a first attempt.
 
         `known`: a call with this id is under way, for one because this was asked before. `absent`: no such letter.
-        Out of memory, it raises, and the letter is as it was.
+        Out of memory, it raises, and the letter is as it was. `rewrite` is given the old message and the new one, and
+        has the last word about that; what it raises leaves the letter as it was too.
         """
         letter = self.show(call_id)
         if letter is None:
             state = read(self._client.hget(f"{self._root}ledger:{call_id}", "state"))
             return "absent" if state in {None, "settled"} else "known"
-        halves = cut(first_attempt(letter.message))
+        again = first_attempt(letter.message)
+        halves = cut(again if rewrite is None else rewrite(letter.message, again))
         answer: Literal["entered", "known", "absent"] = _EXHUME.run(self._client, self._root, call_id, 1, *halves)
         return answer
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kombu import serialization
-from kombu.exceptions import EncodeError, SerializerNotInstalled
+from kombu.exceptions import EncodeError
 from kombu.utils import json
 
 from dispatch.transports._arguments import Uncarried, type_name, uncarried
@@ -17,6 +17,18 @@ _json: Callable[[Any], str] = json.JSONEncoder().encode
 
 _EMBED: dict[str, None] = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 """What canvas writes into a body; a plain call has none of it."""
+
+
+JSON = "json"
+"""kombu's name for the one form in which arguments travel."""
+
+
+def only_json(serializer: object) -> str:
+    """Why arguments do not travel in another form, and the cure."""
+    return (
+        f"arguments travel as JSON alone, and serializer={serializer!r} is not: what a worker unpickles can be any "
+        "program. Leave serializer out, and pass what JSON can carry"
+    )
 
 
 class Body(tuple[Any, ...]):  # noqa: SLOT001 - a tuple takes no slots that hold anything
@@ -45,11 +57,11 @@ def encode(
 
     `function` knows the names of positional arguments. Raises `Uncarried`.
     """
+    if serializer != JSON:
+        raise Uncarried("serializer", only_json(serializer))
     plain = (args, kwargs, _EMBED)
     try:
         content_type, content_encoding, text = _encoded(plain, serializer)
-    except SerializerNotInstalled as error:
-        raise Uncarried("serializer", str(error)) from error
     except EncodeError as error:
         raise uncarried(
             args,

@@ -22,6 +22,7 @@ from kombu.transport import redis
 from kombu.transport.virtual import base
 
 from dispatch.transports.celery._queues import DispatchAMQP
+from dispatch.transports.celery._signer import SIGNATURE_HEADER, Signer
 from dispatch.transports.celery.ledger import NO_STAMP, STAMP_HEADER, Command
 from dispatch.transports.celery.publishing._message import Message
 from dispatch.transports.celery.publishing._producer import Producer
@@ -72,7 +73,7 @@ class ShortForm:
         if template is None or template.queue is not self._amqp.queues.get(message.queue):
             return None
         try:
-            return ("LPUSH", template.key, template.text(message, next(self._tags)))
+            return ("LPUSH", template.key, template.text(message, next(self._tags), self._producer.signer))
         except UnicodeEncodeError:
             return None  # half a surrogate pair, which kombu escapes and UTF-8 does not have
 
@@ -102,6 +103,7 @@ class ShortForm:
         _, key, text = commands[0]
         try:
             wanted = json.loads(str(text))
+            wanted["headers"].pop(SIGNATURE_HEADER, None)  # the one thing that is another each time
             properties = wanted["properties"]
             template = _Template(
                 queue=self._amqp.queues[message.queue],
@@ -109,7 +111,7 @@ class ShortForm:
                 envelope={**wanted, "body": b"", "headers": {}},
                 headers=message.made(self._producer).headers,
             )
-            written = json.loads(template.text(message, properties["delivery_tag"]))
+            written = json.loads(template.text(message, properties["delivery_tag"], None))
             # A named exchange is looked up for each message: what is bound to it may change.
             return template if written == wanted and not properties["delivery_info"]["exchange"] else None
         except Exception:  # noqa: BLE001 - of whatever shape it is, kombu will go on making it
@@ -125,7 +127,7 @@ class _Template(msgspec.Struct, frozen=True, eq=False):
     headers: dict[str, Any]
     """Celery's own; those that name the call are another one's."""
 
-    def text(self, message: Message, tag: str) -> str:
+    def text(self, message: Message, tag: str, signer: Signer | None) -> str:
         """Raises `UnicodeEncodeError`."""
         headers = {
             **self.headers,
@@ -137,6 +139,9 @@ class _Template(msgspec.Struct, frozen=True, eq=False):
         }
         if message.terms is not None:
             headers[STAMP_HEADER] = _STAMP
+        if signer is not None:
+            body = message.body
+            headers[SIGNATURE_HEADER] = signer.sign(headers, body.text, body.content_type, body.content_encoding)
         written = {
             **self.envelope,
             # msgspec writes bytes as kombu does, in base 64.

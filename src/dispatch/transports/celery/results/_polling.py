@@ -9,7 +9,7 @@ from time import monotonic
 from celery.backends.base import Backend
 
 from dispatch.transports.celery.results._alarm import Alarm
-from dispatch.transports.celery.results._stored import UNREADABLE, Stored, stored, unreadable
+from dispatch.transports.celery.results._stored import UNREADABLE, Stored, check_form, stored, unreadable
 
 _FIRST, _LONGEST, _GROWTH = 0.02, 1.0, 1.5
 """Seconds before the second look at a call, between two late ones, and how the pause grows."""
@@ -59,6 +59,7 @@ class Polling:
 def look(backend: Backend, call_id: str) -> Stored | None:
     """The outcome, if it is there. Raises what the backend raises when it cannot be asked."""
     try:
+        check_form(backend)
         return stored(backend.get_task_meta(call_id, cache=False))
     except UNREADABLE as error:
         return unreadable(error)

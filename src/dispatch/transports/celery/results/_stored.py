@@ -23,6 +23,9 @@ UNREADABLE = (ContentDisallowed, DecodeError, SecurityError, TypeError, ValueErr
 """What decoding a stored result raises."""
 
 
+_JSON = "application/json"
+
+
 class Stored(msgspec.Struct, frozen=True):
     """How a call ended, and what its worker says about its start."""
 
@@ -46,6 +49,15 @@ def outcome_of(meta: Meta) -> Outcome | None:
     if status == states.FAILURE:
         return Failure(_failed(meta["result"], meta.get("traceback")))
     return None
+
+
+def check_form(backend: Any) -> None:
+    """Raises `ContentDisallowed` for a backend whose results are to be unpickled, or are anything else but JSON."""
+    form = getattr(backend, "content_type", _JSON)
+    if form != _JSON:
+        raise ContentDisallowed(
+            f"results are read as JSON alone, and result_serializer makes them {form}: set it to json"
+        )
 
 
 def unreadable(error: Exception) -> Stored:

@@ -19,7 +19,7 @@ from redis.exceptions import ConnectionError as ConnectionLost
 from redis.retry import Retry
 
 from dispatch.transports.celery.results._alarm import Alarm
-from dispatch.transports.celery.results._stored import UNREADABLE, Stored, stored, unreadable
+from dispatch.transports.celery.results._stored import UNREADABLE, Stored, check_form, stored, unreadable
 
 ANSWER = 2.0
 """Seconds within which a healthy Redis answers."""
@@ -149,6 +149,7 @@ def _encoded(key: bytes | str | None) -> bytes:
 
 def _decoded(backend: RedisBackend, payload: Any) -> Stored | None:
     try:
+        check_form(backend)
         return stored(backend.decode_result(payload))
     except UNREADABLE as error:
         return unreadable(error)

@@ -19,6 +19,8 @@ from dispatch.transports.celery._broker_kind import messaging_system
 from dispatch.transports.celery._delays import countdown, make_ready, queue_of
 from dispatch.transports.celery._durability import durability_of
 from dispatch.transports.celery._retry_header import retry_of
+from dispatch.transports.celery._signed_producer import VERIFIED
+from dispatch.transports.celery._signer import SIGNATURE_HEADER
 from dispatch.transports.celery.publishing import connection, let_go
 from dispatch.transports.celery.worker._burial import OF_ONE_DELIVERY
 from dispatch.transports.celery.worker._claims import claims_of
@@ -31,7 +33,7 @@ TAKEN = "dispatch-taken"
 ENCODED_AS = "dispatch-encoded-as"
 """In the request: the content type of the arguments. As local as the other."""
 
-_OF_THIS_DELIVERY = frozenset({TAKEN, ENCODED_AS, DELIVERY, *OF_ONE_DELIVERY})
+_OF_THIS_DELIVERY = frozenset({TAKEN, ENCODED_AS, DELIVERY, VERIFIED, SIGNATURE_HEADER, *OF_ONE_DELIVERY})
 """Headers that say something about one message, and nothing about the next one."""
 
 _PATIENCE = 10.0

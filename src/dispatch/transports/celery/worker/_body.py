@@ -16,12 +16,13 @@ from dispatch._clock import ticks
 from dispatch._executor import execute
 from dispatch._outcome import Failure, Outcome, Success
 from dispatch._registry import TaskSpec, registry
-from dispatch.errors import CallFailed, ResultNotSerializable
+from dispatch.errors import CallFailed, DispatchError, ResultNotSerializable
 from dispatch.telemetry import messages
 from dispatch.transports.celery._broker_kind import messaging_system, server_of
 from dispatch.transports.celery._canvas import remember
 from dispatch.transports.celery._delays import queue_of
 from dispatch.transports.celery._durability import durability_of
+from dispatch.transports.celery._signer import signer_of
 from dispatch.transports.celery.worker._attempt import TAKEN, attempt_again
 from dispatch.transports.celery.worker._claims import claims_of
 from dispatch.transports.celery.worker._delivery import delivery_of
@@ -50,6 +51,7 @@ def body_of(spec: TaskSpec) -> Callable[..., Any]:
 def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     request = task.request
     if request.called_directly:
+        _refuse_strangers(task, spec)
         return _handed_on(spec, _executed(spec, args, kwargs))
     claims = None if request.is_eager or delivery_of(request) is None else claims_of(task.app)
     if claims is not None:
@@ -77,6 +79,16 @@ def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any
     if not request.is_eager:
         _record(task, spec, outcome, started, execution)
     return _handed_on(spec, outcome)
+
+
+def _refuse_strangers(task: Any, spec: TaskSpec) -> None:
+    """Celery's own `celery.map`, `starmap` and `chunks` run a task for whoever has written the message, unsigned."""
+    outer = task.app.current_worker_task
+    if outer is not None and outer.name.startswith("celery.") and signer_of(task.app) is not None:
+        raise DispatchError(
+            f"{spec.name} is not run by {outer.name}: such a message carries no signature, and this worker has a "
+            "DISPATCH_SIGNING_KEY. Send a group of calls instead, or dispatch's own map"
+        )
 
 
 def _record(task: Any, spec: TaskSpec, outcome: Outcome, started: int, execution: telemetry.Execution | None) -> None:

@@ -17,9 +17,10 @@ from dispatch._fork import renew_in_child
 from dispatch._outcome import Failure
 from dispatch._turn import Turn
 from dispatch.transports.celery._redis import connect
+from dispatch.transports.celery._signer import rewritten
 from dispatch.transports.celery.ledger import Claim, Dropped, Ledger, Renewer, Verdict, next_attempt
 from dispatch.transports.celery.worker._burial import worn_out
-from dispatch.transports.celery.worker._delivery import Delivery, delivery_of, entry_of, tell_dead, trace_id
+from dispatch.transports.celery.worker._delivery import Delivery, Stale, delivery_of, entry_of, tell_dead, trace_id
 
 T = TypeVar("T")
 
@@ -45,6 +46,7 @@ class Claims:
     """One process's side of the ledger of one app."""
 
     def __init__(self, app: Celery) -> None:
+        self._app = app
         self._connect = partial(connect, app)
         self._ledger: Ledger | None = None
         self._renewer = Renewer(self._connect)
@@ -86,6 +88,10 @@ class Claims:
                 return self.ledger.claim(
                     request.id, attempt, delivery.owner, partial(entry_of, task, request, delivery)
                 )
+            except Stale as error:
+                told = "it was signed longer ago than DISPATCH_SIGNING_WINDOW allows, and the ledger does not know it"
+                logger.warning("Task %s[%s] is turned away and not run: %s", task.name, request.id, told)
+                raise Ignore(told) from error
             except Exception as error:
                 logger.warning("Task %s[%s]: the ledger cannot be asked: %r", task.name, request.id, error)
                 if monotonic() > until:
@@ -111,7 +117,8 @@ class Claims:
             text, list_key = self.ledger.message(request.id)
         except KeyError:
             return False
-        return self.ledger.again(claim, next_attempt(text, claim.attempt, headers), list_key, delay_ms=delay_ms)
+        again = rewritten(self._app, text, next_attempt(text, claim.attempt, headers))
+        return self.ledger.again(claim, again, list_key, delay_ms=delay_ms)
 
     def end(self, task: Any, request: Any, state: str | None) -> None:
         """The result is stored: settle what is held, or bury it. Without a state, its lease is left to run out."""

@@ -22,6 +22,10 @@ TERMS_OF_OTHERS = Terms()
 """Those of durable calls that came without ours: from canvas, beat or `send_task`, where no policy was asked."""
 
 
+class Stale(Exception):
+    """A signed message that is too old to be believed without an entry: the call may have run, and be forgotten."""
+
+
 class Delivery(msgspec.Struct, frozen=True):
     """Of a message whose call the ledger keeps."""
 
@@ -30,9 +34,11 @@ class Delivery(msgspec.Struct, frozen=True):
     list_key: str
     message: str
     """For a ledger that does not know the call."""
+    stale: bool = False
+    """So old that it is not believed where the ledger does not know the call."""
 
 
-def delivery(app: Celery, message: Any) -> Delivery:
+def delivery(app: Celery, message: Any, *, stale: bool = False) -> Delivery:
     """Of a message that the worker's main process has just taken from kombu, and has put nothing into yet."""
     channel = message.channel
     whole = message.serializable()
@@ -40,7 +46,7 @@ def delivery(app: Celery, message: Any) -> Delivery:
     queue = queue_of(app, message.delivery_info) or message.delivery_info["routing_key"]
     # As kombu's `_put`, which writes one list for each step of priority.
     list_key = channel._q_for_pri(queue, channel._get_message_priority(whole, reverse=False))  # noqa: SLF001
-    return Delivery(uuid4().hex, f"{channel.global_keyprefix}{list_key}", json.dumps(whole))
+    return Delivery(uuid4().hex, f"{channel.global_keyprefix}{list_key}", json.dumps(whole), stale)
 
 
 def delivery_of(request: Any) -> Delivery | None:
@@ -50,7 +56,9 @@ def delivery_of(request: Any) -> Delivery | None:
 
 
 def entry_of(task: Any, request: Any, delivery: Delivery) -> Entry:
-    """What makes an entry of a call that the ledger does not know."""
+    """What makes an entry of a call that the ledger does not know. Raises `Stale`."""
+    if delivery.stale:
+        raise Stale(request.id)
     return Entry(
         id=request.id,
         task=task.name,

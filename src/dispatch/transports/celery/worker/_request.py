@@ -39,10 +39,15 @@ from dispatch._requirements import Durability
 from dispatch.errors import WorkerDied
 from dispatch.transports.celery._durability import durability_of
 from dispatch.transports.celery._redis import keeps_ledger
+from dispatch.transports.celery._signed_producer import VERIFIED, vouched
+from dispatch.transports.celery._signer import SIGNATURE_HEADER
 from dispatch.transports.celery.worker._attempt import ENCODED_AS, TAKEN, attempt_again
 from dispatch.transports.celery.worker._burial import bury, deliveries, is_buried_here, max_deliveries, worn_out
 from dispatch.transports.celery.worker._claims import claims_of
 from dispatch.transports.celery.worker._delivery import DELIVERY, delivery, tell_dead
+from dispatch.transports.celery.worker._gate import WRITTEN
+from dispatch.transports.celery.worker._refusals import refusals
+from dispatch.transports.celery.worker._seen import seen
 from dispatch.transports.celery.worker._timeout import timed_out
 
 _PAUSE = 1.0
@@ -74,6 +79,12 @@ class DispatchRequest(Request):  # type: ignore[misc]
                 if name in vars(cls):
                     delattr(cls, name)
 
+    def __init__(self, message: Any, *args: Any, **options: Any) -> None:
+        super().__init__(message, *args, **options)
+        self._written: str | None = getattr(message, WRITTEN, None)
+        if self._written is not None:
+            self._request_dict[VERIFIED] = True
+
     @property
     def durability(self) -> Durability:
         return durability_of(self._request_dict, self._type)
@@ -86,9 +97,15 @@ class DispatchRequest(Request):  # type: ignore[misc]
         """
         if self._is_buried_here and deliveries(self._request_dict) > max_deliveries(self._request_dict):
             self._end_worn_out()
+        if self._is_replayed:
+            self._message.ack_log_error(logger, self._connection_errors)
+            task_ready(self)
+            raise TaskRevokedError(self.id)
         kept = self.durability == "durable" and keeps_ledger(self._app)
         if kept:
-            self._request_dict[DELIVERY] = msgspec.structs.astuple(delivery(self._app, self._message))
+            self._request_dict[DELIVERY] = msgspec.structs.astuple(
+                delivery(self._app, self._message, stale=self._written == "stale")
+            )
         if (kept or self.durability == "ephemeral") and not self.acknowledged and not self.revoked():
             # At once, by the message's own method: `self.acknowledge` only asks the event loop to do it later,
             # which in the solo pool is after the task has run.
@@ -111,6 +128,10 @@ class DispatchRequest(Request):  # type: ignore[misc]
         Celery would give it back to the broker, which has had its acknowledgement long ago: its caller would
         wait for ever.
         """
+        with vouched(self._request_dict):
+            return self._ended_by(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+
+    def _ended_by(self, exc_info: Any, *, send_failed_event: bool, return_ok: bool) -> Any:
         if isinstance(_bare(exc_info), TimeLimitExceeded) and self._attempted_again:
             return None
         lost = self._lost(exc_info)
@@ -124,6 +145,10 @@ class DispatchRequest(Request):  # type: ignore[misc]
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 - Celery's signature
         """As Celery; but a call whose attempt had to be ended is attempted again, if its `retry` says so."""
+        with vouched(self._request_dict):
+            self._ended_in_time(soft=soft, timeout=timeout)
+
+    def _ended_in_time(self, *, soft: bool, timeout: float) -> None:
         if soft or state.should_terminate or not (self._attempted_again or self._given_back):
             super().on_timeout(soft, timeout)
             spec = registry.get(self._type)
@@ -145,6 +170,18 @@ class DispatchRequest(Request):  # type: ignore[misc]
             self._already_revoked = True
             return
         super()._announce_revoked(reason, terminated, signum, expired)
+
+    @property
+    def _is_replayed(self) -> bool:
+        """Whether this worker has run an ephemeral call of the same signature: no broker delivers one twice by itself
+        once it was acknowledged."""
+        if self._written is None or self.durability != "ephemeral" or self.acknowledged:
+            return False
+        if seen.first(self._request_dict[SIGNATURE_HEADER]):
+            return False
+        refusals.count("replayed")
+        logger.warning("Task %s[%s] is turned away and not run: its message was here before", self._type, self.id)
+        return True
 
     @property
     def _is_buried_here(self) -> bool:
