@@ -28,11 +28,15 @@ class Body(tuple[Any, ...]):  # noqa: SLOT001 - a tuple takes no slots that hold
     text: str | bytes
     content_type: str
     content_encoding: str
+    size: int
+    """Of the text in bytes, before compression and the envelope. JSON is ASCII here."""
+    compression: str | None = None
+    """How the text is compressed, in kombu's words."""
 
     @property
-    def size(self) -> int:
-        """Bytes on the wire, before compression and the envelope. JSON is ASCII here."""
-        return len(self.text)
+    def compressed_size(self) -> int | None:
+        """Bytes on the wire, before the envelope, of one that is compressed."""
+        return None if self.compression is None else len(self.text)
 
 
 def encode(
@@ -62,6 +66,7 @@ def encode(
         ) from error
     body = Body(plain)
     body.text, body.content_type, body.content_encoding = text, content_type, content_encoding
+    body.size = len(text)
     return body
 
 

@@ -29,4 +29,8 @@ class Producer(_Producer):  # type: ignore[misc]
         if type(body) is not Body:
             return super().publish(body, **options)
         options["content_type"], options["content_encoding"] = body.content_type, body.content_encoding
+        if body.compression is not None:
+            # Where the app compresses all that it sends, this is done already.
+            options["compression"] = None
+            options["headers"] = {**(options.get("headers") or {}), "compression": body.compression}
         return super().publish(body.text, **options)
