@@ -58,6 +58,17 @@ def test_the_publish_span_speaks_the_messaging_conventions(spans):
     } == dict(span.attributes)
 
 
+def test_the_publish_span_says_what_compression_has_left(spans):
+    """Beside the size before; a message that was not compressed says nothing of it."""
+    send(a_call(made=QUEUE), size=4000, compressed=900)
+
+    span = spans["publish"]
+    assert (4000, 900) == (
+        span.attributes["messaging.message.body.size"],
+        span.attributes["dispatch.payload.compressed_bytes"],
+    )
+
+
 @pytest.mark.parametrize(("system", "key"), [("rabbitmq", "orders"), ("redis", None)])
 def test_both_sides_say_which_broker_it_was(spans, system, key):
     """By host and port; the routing key is RabbitMQ's, and Redis has none."""

@@ -114,6 +114,8 @@ class CelerySettings(Shape):
     """A call that waited longer does not run. Unset: it may wait for ever."""
     max_payload: Size | None = None
     """A larger payload is passed over. Unset: any is carried."""
+    compress_over: Size | None = None
+    """Larger encoded arguments travel compressed, where that makes them smaller. Unset: none do."""
     breaker: Breaker | None = None
     """Unset: `{failures: 5, open_for: 5s, max_open: 1m}`, or what another destination says."""
     require: Literal["fsync"] | None = None

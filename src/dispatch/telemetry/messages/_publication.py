@@ -71,13 +71,20 @@ class Publication:
 
 
 def publishing(
-    call: Call, *, queue: str, system: str, size: int, server: Server | None = None, routing_key: str | None = None
+    call: Call,
+    *,
+    queue: str,
+    system: str,
+    size: int,
+    compressed: int | None = None,
+    server: Server | None = None,
+    routing_key: str | None = None,
 ) -> Publication:
     """Begin to publish `call`; for the caller's thread and context. Never raises.
 
     The ids must travel, so the spans are real from here on: `dispatch {task}`, kept in `call.span` for
     `dispatched` to end, and its child `publish {queue}`. `system` is the broker's name in OpenTelemetry's words,
-    `size` that of the encoded arguments in bytes.
+    `size` that of the encoded arguments in bytes, `compressed` what compression has left of it.
     """
     headers = _headers(call)
     with harmless:
@@ -85,6 +92,8 @@ def publishing(
         if tracer is not None:
             message = of_message("send", call.id, queue=queue, system=system, server=server, routing_key=routing_key)
             attributes: Attributes = {n.TASK: call.spec.name, n.CALL: call.id, **message, n.BODY_SIZE: size}
+            if compressed is not None:
+                attributes[n.COMPRESSED_SIZE] = compressed
             return _publishing(call, tracer, headers, f"publish {queue}", attributes)
         _pass_through(headers)
     return Publication(headers)

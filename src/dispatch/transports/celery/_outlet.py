@@ -142,7 +142,8 @@ def _sent(message: Message, destination: CeleryDestination, way: Way) -> tuple[T
         routing_key=way.routing_key(queue),
     )
     headers = {**message.headers, **publication.headers}
-    traced = msgspec.structs.replace(message, headers=headers, context=publication.context)
+    body = destination.compressed(message.body, message.options)  # a spool keeps it as text, by no policy's word
+    traced = msgspec.structs.replace(message, body=body, headers=headers, context=publication.context)
     return way.submit(traced, destination.patience), publication
 
 

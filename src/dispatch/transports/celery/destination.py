@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from copy import copy
 from typing import Any, Self
@@ -23,7 +23,17 @@ from dispatch.transports._statistics import DestinationStatistics
 from dispatch.transports.celery._brokers import Broker, Way
 from dispatch.transports.celery._outlook import Outlook
 from dispatch.transports.celery.ledger import Terms
-from dispatch.transports.celery.publishing import Body, Limits, Message, Need, Ticket, check, encode, message_of
+from dispatch.transports.celery.publishing import (
+    Body,
+    Limits,
+    Message,
+    Need,
+    Ticket,
+    check,
+    compressed,
+    encode,
+    message_of,
+)
 
 _NOT_SET_UP = "set DISPATCH_BROKER_URL, or dispatch.configure(celery=app)"
 
@@ -123,6 +133,7 @@ class CeleryDestination:
             return error.passed(self.name)
         if body.content_type not in way.accepted:
             return PassedOver(self.name, "cannot_carry", f"the app's accept_content has no {body.content_type}")
+        body = self.compressed(body, call.options.celery if call.options is not None else {})
         call.serialized = ticks()
         queue = self._queue(way)
         publication = messages.publishing(
@@ -130,6 +141,7 @@ class CeleryDestination:
             queue=queue,
             system=way.system,
             size=body.size,
+            compressed=body.compressed_size,
             server=way.server,
             routing_key=way.routing_key(queue),
         )
@@ -198,6 +210,10 @@ class CeleryDestination:
             check("headers", options.headers)
         serializer = (options.celery.get("serializer") if options is not None else None) or "json"
         return encode(call.args, call.kwargs, call.spec.function, serializer)
+
+    def compressed(self, body: Body, options: Mapping[str, Any]) -> Body:
+        """As it is to travel. What the call itself says of compression, in its options for Celery, holds."""
+        return body if "compression" in options else compressed(body, self._settings.compress_over)
 
     def message(
         self, call: Call, body: Body, way: Way, headers: dict[str, str], context: Context | None = None

@@ -3,6 +3,7 @@
 from dispatch.transports._arguments import Uncarried as Uncarried
 from dispatch.transports.celery.publishing._answer import Answer as Answer
 from dispatch.transports.celery.publishing._breaker import Limits as Limits
+from dispatch.transports.celery.publishing._compression import compressed as compressed
 from dispatch.transports.celery.publishing._encoding import JSON as JSON
 from dispatch.transports.celery.publishing._encoding import Body as Body
 from dispatch.transports.celery.publishing._encoding import check as check
@@ -38,6 +39,7 @@ __all__ = [
     "Ticket",
     "Uncarried",
     "check",
+    "compressed",
     "connection",
     "encode",
     "let_go",

@@ -38,13 +38,21 @@ class Body(tuple[Any, ...]):  # noqa: SLOT001 - a tuple takes no slots that hold
     """
 
     text: str | bytes
+    plain: str | bytes
+    """The text before compression."""
     content_type: str
     content_encoding: str
+    size: int
+    """Of the text in bytes, before compression and the envelope. JSON is ASCII here."""
+    compression: str | None = None
+    """How the text is compressed, in kombu's words."""
+    claim: str | None = None
+    """What the message says of arguments that are kept elsewhere, and are not in the text."""
 
     @property
-    def size(self) -> int:
-        """Bytes on the wire, before compression and the envelope. JSON is ASCII here."""
-        return len(self.text)
+    def compressed_size(self) -> int | None:
+        """Bytes on the wire, before the envelope, of one that is compressed."""
+        return None if self.compression is None else len(self.text)
 
 
 def encode(
@@ -74,6 +82,7 @@ def encode(
         ) from error
     body = Body(plain)
     body.text, body.content_type, body.content_encoding = text, content_type, content_encoding
+    body.plain, body.size = text, len(text)
     return body
 
 

@@ -115,6 +115,8 @@ class Message(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             **({} if _ADDRESSES & self.options.keys() else {"queue": self.queue}),
             **_UNSHOWN,
             **self.lineage,
+            # Celery makes a text of its own here, and has to compress that one.
+            **({} if self.body.compression is None else {"compression": self.body.compression}),
             **self.options,
             # What the ledger keeps is delayed there.
             **({"countdown": countdown(producer.app, self.delay_ns)} if self.delay_ns and self.terms is None else {}),

@@ -43,7 +43,8 @@ def opened(arguments: bytes, headers: dict[str, Any], *, app: Celery, need: Need
     text = arguments.decode()
     args, kwargs, embed = _loads(text, _JSON, "utf-8")
     body = Body((args, kwargs, embed))
-    body.text, body.content_type, body.content_encoding = text, _JSON, "utf-8"
+    body.text = body.plain = text
+    body.content_type, body.content_encoding, body.size = _JSON, "utf-8", len(text)
     kept = _loads(headers["celery"], _JSON, "utf-8")
     terms = kept.pop("terms")
     # The broker may be another one by now.

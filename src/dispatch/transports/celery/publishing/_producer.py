@@ -42,8 +42,14 @@ class Producer(_Producer):  # type: ignore[misc]
             return super().publish(body, **options)
         options["content_type"], options["content_encoding"] = content_type, content_encoding
         if self.signer is not None:
+            # The text before compression: a worker's kombu has undone that before anybody can look.
+            plain = body.plain if type(body) is Body else text
             headers = options["headers"]
             options["headers"] = headers | {
-                SIGNATURE_HEADER: self.signer.sign(headers, text, content_type, content_encoding)
+                SIGNATURE_HEADER: self.signer.sign(headers, plain, content_type, content_encoding)
             }
+        if type(body) is Body and body.compression is not None:
+            # Where the app compresses all that it sends, this is done already.
+            options["compression"] = None
+            options["headers"] = {**(options.get("headers") or {}), "compression": body.compression}
         return super().publish(text, **options)
