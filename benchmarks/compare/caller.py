@@ -60,7 +60,7 @@ def latency(way: Way, rate: float, count: int) -> dict[str, Any]:
         "p50": cuts[49] / 1e9,
         "p99": cuts[98] / 1e9,
         # It could not even be submitted as fast, or waited longer and longer.
-        "saturated": behind > count * step * 0.1 or late[-1] > count * step * 0.5,
+        "saturated": behind > count * step * 0.1 or cuts[98] > count * step * 0.5,
     }
 
 

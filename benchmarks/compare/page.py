@@ -15,7 +15,8 @@ Record = Mapping[str, Any]
 
 HOW = {
     "throughput": "Ten thousand calls that do nothing, submitted by one thread; the best of several rounds. In the "
-    "process four workers run them, behind a broker one process of a stock prefork worker. No results are wanted.",
+    "process four workers run them, behind a broker one process of a prefork worker, without mingle and gossip. "
+    "No results are wanted. dispatch traces nothing here; `make bench` says what a trace costs.",
     "latency": "Calls at a constant rate, each measured from the moment at which it should have been made, so that a "
     "caller who falls behind hides nothing. Saturated: more was offered than can be carried.",
     "payload": "Text of one letter as the only argument. In the process it is passed by reference; through a broker it "

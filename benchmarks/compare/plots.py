@@ -163,6 +163,7 @@ def breakdown(record: Record) -> Figure:
         ):
             parts = record["breakdown"][key]
             whole, left = sum(parts.values()), 0.0
+            parts = {name: value for name, value in parts.items() if value > 0}
             shades = [0.95, 0.8, 0.65, 0.5, 0.35, 0.25]
             for (name, value), shade in zip(parts.items(), shades, strict=False):
                 colour = FAMILY["celery" if key == "celery" else "dispatch"]
@@ -171,7 +172,7 @@ def breakdown(record: Record) -> Figure:
                     words = f"{name}\n{seconds(value)}"
                     axes.annotate(words, (left + value / 2, -0.3), ha="center", va="bottom", fontsize=8, rotation=0)
                 left += value
-            axes.set_xlim(0, whole)
+            axes.set_xlim(0, sum(parts.values()))
             axes.set_ylim(0.28, -0.62)
             axes.set_yticks([])
             axes.set_xticks([])

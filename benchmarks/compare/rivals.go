@@ -109,7 +109,7 @@ func latency() {
 	behind := time.Since(begin.Add(time.Duration(count-1) * step)).Seconds()
 	made.running.Wait()
 	sort.Float64s(made.late)
-	last := made.late[count-1]
+	last := made.late[count*99/100]
 	window := float64(count) / rate
 	say(map[string]any{
 		"rate": rate, "count": count, "p50": made.late[count/2], "p99": made.late[count*99/100],

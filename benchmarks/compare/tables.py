@@ -88,9 +88,13 @@ def _breakdown(parts: Record) -> Iterator[Table]:
     for key, title in titles.items():
         said = parts[key]
         whole = sum(said.values())
-        rows = [(name, seconds(max(0.0, value)), f"{value / whole:.0%}") for name, value in said.items()]
+        rows = [(name, _signed(value), f"{value / whole:.0%}") for name, value in said.items()]
         rows.append(("**all of it**", seconds(whole), ""))
         yield Table(f"breakdown-{key}", title, ("", "time", "share"), tuple(rows))
+
+
+def _signed(value: float) -> str:
+    return seconds(value) if value >= 0 else f"-{seconds(-value)}"
 
 
 def _scarcity(seen: list[Record]) -> Table:

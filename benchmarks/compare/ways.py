@@ -74,7 +74,10 @@ class Asyncio:
     async def _work(self) -> None:
         while True:
             run, argument = await self._queue.get()
-            run(argument)
+            if run is shop.hold:
+                await asyncio.to_thread(run, argument)  # the loop goes on taking what is submitted
+            else:
+                run(argument)
             self._queue.task_done()
 
     def nothing(self, payload: Any = None) -> None:
@@ -84,7 +87,8 @@ class Asyncio:
         self._loop.call_soon_threadsafe(self._queue.put_nowait, (shop.stamp, intended))
 
     def hold(self, gate: threading.Event) -> None:
-        self._loop.call_soon_threadsafe(gate.wait)
+        for _ in range(WORKERS):
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, (shop.hold, gate))
 
     def drained(self) -> list[int]:
         asyncio.run_coroutine_threadsafe(self._queue.join(), self._loop).result(PATIENCE)

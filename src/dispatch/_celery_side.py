@@ -129,7 +129,13 @@ class CelerySide:
                 store = room.Store(_revealed(self._settings.result_backend))
                 keys = self._settings.signing_keys
                 signer = room.Signer(keys, self._settings.signing_window_ns) if keys else None
-                source = room.AppSource(self._named(room.build_app), store=store, setting=self._setting, signer=signer)
+                source = room.AppSource(
+                    self._named(room.build_app),
+                    store=store,
+                    setting=self._setting,
+                    signer=signer,
+                    payloads=_revealed(self._settings.payload_store),
+                )
                 results = room.Results(source, store)
                 self._room = _Room(source, room.Broker(source, results=results), results)
             return self._room

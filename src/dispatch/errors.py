@@ -196,6 +196,10 @@ class ResultNotSerializable(CallFailed):
     """The task ran and its result cannot travel, as JSON or by pickle. The call is done and is not run again."""
 
 
+class PayloadMissing(CallFailed):
+    """The arguments were kept in a store, and are not there any more, or not as they were. The call did not run."""
+
+
 class WouldBlock(DispatchError):
     """Waiting here would stop the running event loop. Use `await handle`, or `adelay`."""
 

@@ -53,6 +53,11 @@ class Settings(BaseSettings):
         default=None,
         description="Folder of the spool's file; by default `$XDG_STATE_HOME/dispatch`, or `~/.local/state/dispatch`.",
     )
+    payload_store: SecretStr | None = Field(
+        default=None,
+        description="Where payloads over a destination's `claim_check_over` are kept: file:///a/shared/folder, or "
+        "redis://…; by default the broker, if that is a Redis.",
+    )
     signing_key: SecretStr | None = Field(
         default=None,
         description="Signs calls that go through a broker; workers run no others. Two, joined by a comma: the first "
@@ -187,7 +192,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{value!r} is not below the high mark of {high}")
         return value
 
-    @field_validator("broker_url", "result_backend")
+    @field_validator("broker_url", "result_backend", "payload_store")
     @classmethod
     def _is_an_address(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and "://" not in value.get_secret_value():

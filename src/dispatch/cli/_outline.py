@@ -13,7 +13,7 @@ from dispatch.cli._printing import aligned, print_line
 from dispatch.cli._waterfall import plain
 from dispatch.policy import READY, Policy
 
-_SIZES = ("max_bytes", "max_payload", "compress_over")
+_SIZES = ("max_bytes", "max_payload", "compress_over", "claim_check_over")
 
 
 def as_json(policy: Policy) -> dict[str, Any]:

@@ -116,6 +116,10 @@ class CelerySettings(Shape):
     """A larger payload is passed over. Unset: any is carried."""
     compress_over: Size | None = None
     """Larger encoded arguments travel compressed, where that makes them smaller. Unset: none do."""
+    claim_check_over: Size | None = None
+    """What is still larger is kept in DISPATCH_PAYLOAD_STORE, and the message says where. Unset: all of it travels."""
+    claim_expires_ns: DurationNs | None = Field(default=None, alias="claim_expires")
+    """How long at most it is kept there. Unset: 30d."""
     breaker: Breaker | None = None
     """Unset: `{failures: 5, open_for: 5s, max_open: 1m}`, or what another destination says."""
     require: Literal["fsync"] | None = None
@@ -128,6 +132,12 @@ class CelerySettings(Shape):
     """Deliveries of one attempt after which a durable call is a dead letter. Unset: 5."""
     reached_by: ReachedBy = "rules"
     """`pins`: no rule has to name it, since calls do so themselves with `route_to=`."""
+
+    @model_validator(mode="after")
+    def _has_something_to_keep(self) -> CelerySettings:
+        if self.claim_expires_ns is not None and self.claim_check_over is None:
+            raise Mistake("no-claim", "`claim_expires` says something only with `claim_check_over`", "Remove it.")
+        return self
 
 
 class SpoolSettings(Shape):

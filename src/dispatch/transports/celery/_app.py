@@ -17,6 +17,7 @@ from dispatch.errors import NotConfigured
 from dispatch.transports.celery._registration import register_with
 from dispatch.transports.celery._signer import Signer
 from dispatch.transports.celery._store import Store
+from dispatch.transports.celery.payloads import keep_for
 
 AppGiven: TypeAlias = Celery | str | Callable[[], Celery] | None
 """An app, `"module:attribute"`, or a function that makes one."""
@@ -36,10 +37,12 @@ class AppSource:
         store: Store,
         setting: str = "DISPATCH_CELERY_APP",
         signer: Signer | None = None,
+        payloads: str | None = None,
     ) -> None:
         """`setting` is the name under which the user gave it. Raises `NotConfigured` when it cannot do."""
         self.store = store
         self.signer = signer
+        self.payloads = payloads
         self._given = given
         self._setting = setting
         self._app: Celery | None = None
@@ -82,6 +85,7 @@ class AppSource:
     def _take(self, app: Celery) -> None:
         self.store.refuse_what_cannot_answer(app)
         register_with(app, self.store, self.signer)
+        keep_for(app, self.payloads)
         self._app = app
 
     def _make(self, given: Celery | Callable[[], Celery]) -> None:

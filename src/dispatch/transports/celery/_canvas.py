@@ -7,6 +7,7 @@ from typing import Any
 from dispatch import telemetry
 from dispatch.errors import NotSerializable, PassedOver
 from dispatch.telemetry import messages
+from dispatch.transports.celery._claim import CLAIM_HEADER
 from dispatch.transports.celery._signed_producer import SignedProducer, may_sign
 from dispatch.transports.celery._signer import signer_of
 from dispatch.transports.celery.publishing import JSON, Producer, only_json
@@ -37,6 +38,9 @@ def apply_async(task: Any, args: Any = None, kwargs: Any = None, *others: Any, *
     sender = task.app.current_worker_task
     request = None if sender is None else sender.request
     headers = options.get("headers") or {}
+    if CLAIM_HEADER not in headers and task.app.strict_typing:
+        # Celery would check it as well, also where the arguments are kept elsewhere and were checked before.
+        task.__header__(*(args or ()), **(kwargs or {}))
     trace = messages.joining(getattr(request, _TRACE, None), getattr(request, "headers", None) or {})
     if trace and not trace.keys() & headers.keys():
         options["headers"] = trace | headers

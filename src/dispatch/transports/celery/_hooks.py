@@ -20,8 +20,9 @@ from dispatch.transports.celery._redis import connect, keeps_ledger
 from dispatch.transports.celery._registration import register_with
 from dispatch.transports.celery._signed_producer import is_worker
 from dispatch.transports.celery.ledger import Sweeper
+from dispatch.transports.celery.payloads import keep_for
 from dispatch.transports.celery.publishing import connection, let_go
-from dispatch.transports.celery.worker import register_probe, settle
+from dispatch.transports.celery.worker import let_go_of_payload, register_probe, settle
 
 _UID = "dispatch"
 
@@ -67,6 +68,7 @@ class _Hook:
             is_worker()
             source = self.source()
             register_with(app, source.store, source.signer)
+            keep_for(app, source.payloads)
             register_probe(app)
 
     def on_ready(self, sender: Any = None, **_: Any) -> None:
@@ -122,6 +124,7 @@ def hook_worker(source: Callable[[], AppSource], *, at_end: Callable[[], object]
         signal.connect(_hook.on_start, weak=False, dispatch_uid=_UID)
     signals.worker_ready.connect(_hook.on_ready, weak=False, dispatch_uid=_UID)
     signals.task_postrun.connect(settle, weak=False, dispatch_uid=_UID)
+    signals.task_postrun.connect(let_go_of_payload, weak=False, dispatch_uid=f"{_UID}-payload")
     for signal in (signals.worker_process_shutdown, signals.worker_shutdown):
         signal.connect(_hook.on_end, weak=False, dispatch_uid=_UID)
     if base.USING_EXECV:

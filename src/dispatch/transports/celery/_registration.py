@@ -55,7 +55,9 @@ class Registration:
             "ignore_result": not spec.result,
             # Asked when it is used: the app may not have read its configuration yet.
             "backend": property(backend),
-            # Checks `.s(…)` and tells Celery how many arguments an error callback takes.
+            # Ours looks whether the arguments are there at all.
+            "typing": False,
+            # Checks them, and tells Celery how many arguments an error callback takes.
             "__header__": staticmethod(spec.signature),
         }
 

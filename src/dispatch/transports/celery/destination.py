@@ -22,10 +22,10 @@ from dispatch.transports._destination import HandOver
 from dispatch.transports._statistics import DestinationStatistics
 from dispatch.transports.celery._brokers import Broker, Way
 from dispatch.transports.celery._outlook import Outlook
-from dispatch.transports.celery.ledger import Terms
+from dispatch.transports.celery._wishes import limits_of, need_of, terms_of
+from dispatch.transports.celery.payloads import Storing
 from dispatch.transports.celery.publishing import (
     Body,
-    Limits,
     Message,
     Need,
     Ticket,
@@ -34,6 +34,8 @@ from dispatch.transports.celery.publishing import (
     encode,
     message_of,
 )
+
+_CLAIM_EXPIRES_NS = 30 * 24 * 3600 * 10**9
 
 _NOT_SET_UP = "set DISPATCH_BROKER_URL, or dispatch.configure(celery=app)"
 
@@ -63,7 +65,7 @@ class CeleryDestination:
 
     def _obey(self, settings: CelerySettings) -> None:
         self._settings = settings
-        self._terms = _terms(settings)
+        self._terms = terms_of(settings)
         self.max_payload = settings.max_payload
         self.need: Need = need_of(settings)
         """Of its broker, by a durable call."""
@@ -135,13 +137,19 @@ class CeleryDestination:
             return PassedOver(self.name, "cannot_carry", f"the app's accept_content has no {body.content_type}")
         body = self.compressed(body, call.options.celery if call.options is not None else {})
         call.serialized = ticks()
+        storing = self._storing(call, body, way)
+        if storing is not None:
+            yield storing
+            if (not_stored := storing.passed(self.name)) is not None:
+                return not_stored
+            body = storing.claimed
         queue = self._queue(way)
         publication = messages.publishing(
             call,
             queue=queue,
             system=way.system,
             size=body.size,
-            compressed=body.compressed_size,
+            compressed=None if storing is not None else body.compressed_size,
             server=way.server,
             routing_key=way.routing_key(queue),
         )
@@ -160,6 +168,8 @@ class CeleryDestination:
         finally:
             self._outstanding.discard(call)
             publication.end(passed)
+        if storing is not None and passed is not None and passed.why != "unknown":
+            storing.undo()
         return passed
 
     def run_here(self, call: Call, *, awaiting: bool) -> None:
@@ -185,7 +195,7 @@ class CeleryDestination:
         return other
 
     def enforce(self) -> None:
-        self.broker.expect(self.name, self._settings.queue, self.patience, _limits(self._settings))
+        self.broker.expect(self.name, self._settings.queue, self.patience, limits_of(self._settings))
 
     def close(self, grace: float, hand_on: Callable[[Call], bool]) -> Drained:
         """Have the publisher send what waits. Its callers are told: nothing is dropped here."""
@@ -214,6 +224,14 @@ class CeleryDestination:
     def compressed(self, body: Body, options: Mapping[str, Any]) -> Body:
         """As it is to travel. What the call itself says of compression, in its options for Celery, holds."""
         return body if "compression" in options else compressed(body, self._settings.compress_over)
+
+    def _storing(self, call: Call, body: Body, way: Way) -> Storing | None:
+        """Its way into a store, for arguments that are too large to travel."""
+        over = self._settings.claim_check_over
+        if over is None or len(body.text) <= over:
+            return None
+        expires = (self._settings.claim_expires_ns or _CLAIM_EXPIRES_NS) / 1e9
+        return Storing(way.app, body, expires=expires, durable=call.decision.durability == "durable")
 
     def message(
         self, call: Call, body: Body, way: Way, headers: dict[str, str], context: Context | None = None
@@ -262,26 +280,3 @@ class CeleryDestination:
     def _not_durable(self, detail: str) -> PassedOver:
         self.broker.warn_once(detail)
         return PassedOver(self.name, "not_durable", detail)
-
-
-def need_of(settings: CelerySettings) -> Need:
-    """What a durable call asks of its broker here."""
-    if settings.durability == "asserted":
-        return "nothing"
-    return "kept" if settings.require is None else "synced"
-
-
-def _limits(settings: CelerySettings) -> Limits | None:
-    said = settings.breaker
-    if said is None:
-        return None
-    return Limits(failures=said.failures, open_for=said.open_for_ns / 1e9, max_open=said.max_open_ns / 1e9)
-
-
-def _terms(settings: CelerySettings) -> Terms:
-    said = {
-        "lease_ms": None if settings.lease_ns is None else max(1, settings.lease_ns // 10**6),
-        "remember_ms": None if settings.remember_ns is None else max(1, settings.remember_ns // 10**6),
-        "max_deliveries": settings.max_deliveries,
-    }
-    return Terms(**{name: value for name, value in said.items() if value is not None})

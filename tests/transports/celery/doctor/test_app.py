@@ -100,3 +100,9 @@ def test_a_task_that_outlasts_rabbitmqs_patience(patient):
 
     assert "consumer-timeout" in codes(patient(RABBITMQ, specs=(hour,)))
     assert "consumer-timeout" not in codes(patient(NOWHERE, specs=(hour,)))
+
+
+def test_large_arguments_without_a_store(patient):
+    """RabbitMQ is none, and a Redis is one."""
+    assert "no-payload-store" in codes(patient(RABBITMQ, claim_check_over="1MiB"))
+    assert "no-payload-store" not in codes(patient(NOWHERE, claim_check_over="1MiB"))

@@ -11,6 +11,7 @@ from dispatch._finding import Finding, Seen, error, note, warning
 from dispatch.errors import NotConfigured
 from dispatch.transports.celery._settings import settings_for
 from dispatch.transports.celery.doctor._subject import Subject
+from dispatch.transports.celery.payloads import store_of
 
 _CODE = frozenset({"pickle", "application/x-python-serialize", "yaml", "application/x-yaml"})
 """What runs whatever the message says as it is read; `yaml` is safe in kombu and was not always."""
@@ -24,6 +25,7 @@ def configuration(subject: Subject) -> Iterator[Seen]:
     yield from pickled("app", subject.app.conf)
     yield from _recommended(subject)
     yield from _results(subject)
+    yield from _payloads(subject)
     yield from _held(subject)
     yield from _time_limits(subject)
 
@@ -98,6 +100,23 @@ def _results(subject: Subject) -> Iterator[Finding]:
             "result_expires is not set: every result stays in the store until somebody removes it",
             "Set it; Celery's own default is a day.",
             "app.conf.result_expires = 86400",
+        )
+
+
+def _payloads(subject: Subject) -> Iterator[Finding]:
+    """Where large arguments are to be kept."""
+    wanting = [name for name, said in subject.destinations.items() if said.claim_check_over is not None]
+    if not wanting:
+        return
+    try:
+        store_of(subject.app)
+    except NotConfigured as said:
+        yield error(
+            "no-payload-store",
+            "payloads",
+            f"{_some(wanting)} has a claim_check_over, and larger calls pass it over: {said}",
+            "Name a store that callers and workers share.",
+            "DISPATCH_PAYLOAD_STORE=file:///srv/shop/payloads",
         )
 
 

@@ -8,7 +8,7 @@ from amqp.exceptions import NotFound
 
 from dispatch._finding import Fact, Seen, error, note, warning
 from dispatch.policy import CelerySettings
-from dispatch.transports.celery.destination import need_of
+from dispatch.transports.celery._wishes import need_of
 from dispatch.transports.celery.doctor._reach import Reach
 from dispatch.transports.celery.doctor._subject import Subject
 from dispatch.transports.celery.publishing import Proof, load

@@ -21,10 +21,6 @@ _SECONDS = 5.0
 _REDIS = ("redis", "rediss", "unix")
 
 
-class Settled(Exception):
-    """The payload was settled: the call that it belongs to has ended."""
-
-
 class PayloadStore(Protocol):
     """Every method waits for the disk or the network, and raises what they raise."""
 

@@ -15,6 +15,7 @@ from dispatch._call import Call
 from dispatch._clock import ticks, wall, wall_of
 from dispatch._requirements import Durability
 from dispatch.telemetry import messages
+from dispatch.transports.celery._claim import CLAIM_HEADER
 from dispatch.transports.celery._delays import countdown
 from dispatch.transports.celery._durability import DURABILITY_HEADER
 from dispatch.transports.celery._retry_header import RETRY_HEADER, pack
@@ -156,6 +157,7 @@ def message_of(
             **headers,
             **(messages.due_in(delay_ns) if delay_ns else {}),
             DURABILITY_HEADER: call.decision.durability,
+            **({} if body.claim is None else {CLAIM_HEADER: body.claim}),
             **({} if options is None or options.retry is None else {RETRY_HEADER: pack(options.retry)}),
             **({} if kept is None else {STAMP_HEADER: NO_STAMP}),
             **({} if max_deliveries is None or not durable else {MAX_DELIVERIES_HEADER: max_deliveries}),

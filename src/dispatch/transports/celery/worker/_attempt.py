@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 from kombu.serialization import registry
 
 from dispatch._registry import TaskSpec
+from dispatch.errors import PayloadMissing
 from dispatch.telemetry import messages
 from dispatch.transports.celery._broker_kind import messaging_system
 from dispatch.transports.celery._delays import countdown, make_ready, queue_of
@@ -79,8 +80,8 @@ def attempt_again(task: Any, spec: TaskSpec, error: BaseException, *, at_least_n
 
 
 def _is_no_accident(error: BaseException) -> bool:
-    """Whether the task spoke to Celery, by an exception of Celery's, or its coroutine was cancelled."""
-    return isinstance(error, TaskPredicate) or isinstance(error.__cause__, CancelledError)
+    """Whether the task spoke to Celery, by an exception of Celery's, its coroutine was cancelled, or it never ran."""
+    return isinstance(error, TaskPredicate | PayloadMissing) or isinstance(error.__cause__, CancelledError)
 
 
 def _published(task: Any, request: Any, pause_ns: int, told: dict[str, Any]) -> Exception:

@@ -16,7 +16,7 @@ from dispatch._clock import ticks
 from dispatch._executor import execute
 from dispatch._outcome import Failure, Outcome, Success
 from dispatch._registry import TaskSpec, registry
-from dispatch.errors import CallFailed, DispatchError, ResultNotSerializable
+from dispatch.errors import CallFailed, DispatchError, PayloadMissing, ResultNotSerializable
 from dispatch.telemetry import messages
 from dispatch.transports.celery._broker_kind import messaging_system, server_of
 from dispatch.transports.celery._canvas import remember
@@ -28,6 +28,7 @@ from dispatch.transports.celery.worker._claims import claims_of
 from dispatch.transports.celery.worker._delivery import delivery_of
 from dispatch.transports.celery.worker._expiry import expires_within, store_expired
 from dispatch.transports.celery.worker._loop import run_on_loop
+from dispatch.transports.celery.worker._payload import claim_of, fetched
 from dispatch.transports.celery.worker._reporting import begin
 from dispatch.transports.celery.worker._timeout import without_soft_limit
 
@@ -65,7 +66,7 @@ def _run(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any
     begin(request)
     started = ticks()
     with telemetry.running(request.id, task.name):
-        outcome = _executed(spec, args, kwargs)
+        outcome = _executed_here(task, spec, args, kwargs)
     if claims is not None and isinstance(outcome, Failure) and isinstance(outcome.error, Retry):
         outcome = Failure(_past_the_ledger(spec), outcome.traceback)
     if not (request.is_eager or get_actual_ignore_result(task, request)):
@@ -112,6 +113,20 @@ def _past_the_ledger(spec: TaskSpec) -> CallFailed:
         f"{spec.name} asked Celery to retry it, and on Redis a durable call is kept in dispatch's ledger, where "
         "Celery's message counts for nothing: declare the task with retry=dispatch.Retry(…), and let it raise"
     )
+
+
+def _executed_here(task: Any, spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
+    """Run, with the arguments that the message has a claim to, where it has one."""
+    claim = claim_of(task.request)
+    if claim is None:
+        return _executed(spec, args, kwargs)
+    try:
+        given = fetched(task, claim)
+    except PayloadMissing as missing:
+        return Failure(missing)
+    if given is None:
+        raise Ignore("it has ended already: its arguments were given back to their store")
+    return _executed(spec, *given)
 
 
 def _executed(spec: TaskSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
