@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 
 import pytest
+import redis
 
 import dispatch
+from dispatch.embedded import Server
 from dispatch.errors import DispatchError, NotConfigured
 from dispatch.policy import parse
 from dispatch.settings import Settings, read_settings
@@ -21,6 +23,17 @@ destinations:
 defaults: {durability: ephemeral}
 rules: []
 otherwise: {route_to: queue}
+"""
+
+
+SHOP = """
+    import dispatch
+
+    @dispatch.task
+    def whisper(word="nothing"):
+        return word
+
+    app = dispatch.celery_app()
 """
 
 
@@ -70,6 +83,45 @@ def test_what_a_server_that_refuses_the_password_has_us_say_holds_no_secret(redi
     caplog.set_level(logging.DEBUG)
     said = said_about(f"redis://user:{MARK}@127.0.0.1:{redis_server.port}/0", None, caplog)
 
+    assert MARK not in said
+    assert ARGUMENT not in said
+
+
+def test_what_explains_a_call_and_what_a_trace_says_of_it_hold_no_secret(project, redis_url, tmp_path):
+    """A call that is published, and the files that its trace is in; a virtual host that nobody has; the doctor."""
+    private = redis_url.replace("redis://", f"redis://default:{MARK}@")
+    shop = project(SHOP)
+    with Server() as server:
+        redis.Redis.from_url(server.url).config_set("requirepass", MARK)
+        shop.environment.update(
+            {
+                "DISPATCH_BROKER_URL": f"redis://:{MARK}@127.0.0.1:{server.port}/0",
+                "DISPATCH_RESULT_BACKEND": private,
+                "DISPATCH_PAYLOAD_STORE": f"redis://:{MARK}@127.0.0.1:{server.port}/1",
+                "DISPATCH_TRACE_DIR": str(tmp_path / "traces"),
+                "DISPATCH_SIGNING_KEY": MARK * 2,
+            }
+        )
+        ran = shop.run(
+            f"""
+            import {shop.name} as shop
+            import dispatch
+            from dispatch.cli import main
+            from dispatch.telemetry.calls import recorded
+
+            dispatch.telemetry.setup(service="shop")
+            far = shop.whisper.options(only="celery")
+            far.delay({ARGUMENT!r})
+            print(repr(dispatch.explain(far, {ARGUMENT!r})), dispatch.statistics(), recorded())
+            main(["explain", "{shop.name}:whisper", "--json"], standalone_mode=False)
+            main(["doctor", "--app", {shop.name!r}, "--fix-hints", "--timeout", "2s"], standalone_mode=False)
+            """,
+            check=False,
+        )
+    said = ran.stdout + ran.stderr + "".join(path.read_text() for path in (tmp_path / "traces").iterdir())
+
+    assert "publish" in said
+    assert "no-worker" in said
     assert MARK not in said
     assert ARGUMENT not in said
 

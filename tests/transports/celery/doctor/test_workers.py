@@ -100,7 +100,9 @@ PECULIAR = (
     sys.modules["grpc"] = types.ModuleType("grpc")
     threading.Thread(target=threading.Event().wait, name="metrics-pusher", daemon=True).start()
 
-    from dispatch import _release
+    from dispatch.transports.celery.worker._refusals import refusals
+    refusals.count("forged")
+
     from dispatch.transports.celery.worker import _telling
     real = _telling.wall
     _telling.wall = lambda: real() + 3600 * 10**9
@@ -119,6 +121,7 @@ def test_a_worker_with_all_that_goes_wrong(patient, project, redis_url, queue_na
     assert "note" == said["prefork-grpc"].severity
     assert "3.6e+03 s" in said["clock-skew"].fact
     assert "dispatch 0.0.9" in said["other-version"].fact
+    assert "1 forged" in said["refused-messages"].fact
     assert said["accepts-pickle"].about.startswith("worker ")
 
 

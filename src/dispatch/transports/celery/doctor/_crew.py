@@ -69,6 +69,7 @@ def workers(subject: Subject, found: list[Worker]) -> Iterator[Seen]:
             yield from _versions(worker)
             yield from _clock(worker)
             yield from _prefork(worker)
+            yield from _refused(worker)
             yield from pickled(worker.about, worker.told.get("conf", {}))
 
 
@@ -158,6 +159,19 @@ def _prefork(worker: Worker) -> Iterator[Finding]:
             "its main process has imported gRPC, which does not survive a fork once it is in use",
             "Speak OTLP over HTTP there, or import gRPC at Celery's signal worker_process_init.",
             "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+        )
+
+
+def _refused(worker: Worker) -> Iterator[Finding]:
+    refused: Mapping[str, int] = worker.told.get("refused", {})
+    if refused:
+        counts = ", ".join(f"{count} {why}" for why, count in sorted(refused.items()))
+        yield warning(
+            "refused-messages",
+            worker.about,
+            f"it has turned messages away since it was started: {counts}",
+            "Its log names them. Forged: somebody has another DISPATCH_SIGNING_KEY, or none. Malformed: somebody else "
+            "writes to the broker. Stale or replayed: copies, or calls that waited longer than the window.",
         )
 
 

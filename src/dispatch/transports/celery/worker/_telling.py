@@ -17,6 +17,7 @@ from celery.worker import state as worker_state
 from dispatch._clock import wall
 from dispatch._registry import TaskSpec, registry
 from dispatch._release import release
+from dispatch.transports.celery.worker._refusals import refusals
 
 COMMAND = "dispatch"
 
@@ -47,6 +48,7 @@ def tell(state: Any, **_: Any) -> dict[str, Any]:
         "busy": len(worker_state.active_requests),
         "threads": sorted(_strangers()),
         "grpc": "grpc" in sys.modules,
+        "refused": refusals.figures(),
         "conf": {name: _plain(state.app.conf.get(name)) for name in _CONF},
     }
 
