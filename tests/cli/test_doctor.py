@@ -21,6 +21,8 @@ from dispatch.transports.celery.dead import dead_letters
 from dispatch.transports.spool import doctor
 from servers.process import frozen
 
+pytestmark = pytest.mark.slow  # as a whole
+
 ROOT = Path(__file__).parents[2]
 SOURCES = [path.read_text() for path in (ROOT / "src" / "dispatch").rglob("*.py")]
 CODE = re.compile(r'\b(?:error|warning|note|make)\(\s*"([a-z-]+)"')

@@ -16,6 +16,8 @@ from benchmarks.compare.scarcity import _in_process
 from benchmarks.compare.tables import tables
 from dispatch.policy import load
 
+pytestmark = pytest.mark.slow  # as a whole
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "comparison.md"
 RECORD = ROOT / "docs" / "comparison" / "comparison.json"

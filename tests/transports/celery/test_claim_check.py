@@ -17,6 +17,8 @@ from dispatch.transports.celery.payloads import keep_for, store_of
 from dispatch.transports.celery.payloads._folder import FolderStore
 from dispatch.transports.celery.payloads._in_redis import RedisStore
 
+pytestmark = pytest.mark.slow  # as a whole
+
 SHOP = """
     import os
     import signal

@@ -11,6 +11,8 @@ from dispatch.transports.celery.doctor._crew import _skew
 from servers.patience import eventually
 from transports.celery.doctor.patients import charge, facts, found, spec
 
+pytestmark = pytest.mark.slow  # as a whole
+
 SHOP = """
     import os
     import dispatch
