@@ -16,7 +16,8 @@ DispatchError
 │   ├── WorkerDied
 │   ├── HandleLost
 │   ├── DeadLettered
-│   └── ResultNotSerializable
+│   ├── ResultNotSerializable
+│   └── PayloadMissing
 ├── WouldBlock
 └── ChannelError
     ├── ChannelClosed
