@@ -29,6 +29,8 @@ def main() -> int:
         plan = QUICK if arguments.quick else Plan()
         if arguments.only:
             plan = msgspec.structs.replace(plan, only=tuple(arguments.only.split(",")))
+        if arguments.waiting is not None:
+            plan = msgspec.structs.replace(plan, waiting=arguments.waiting)
         told = take(plan, lambda name: console.print(f"[dim]… {name}[/dim]"))
         record = msgspec.json.decode(msgspec.json.encode(told))
     for table in tables(record):
@@ -69,6 +71,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make compare", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a look of a minute or two, too short to quote")
     parser.add_argument("--only", help="contestants, by their keys, joined by commas")
+    parser.add_argument("--waiting", type=int, help="how many calls wait where memory is measured")
     parser.add_argument("--folder", type=Path, default=_ROOT / "build" / "compare", help="where the page goes")
     parser.add_argument("--record", type=Path, help="draw this comparison.json again, and measure nothing")
     parser.add_argument("--docs", action="store_true", help="renew the tables and pictures of docs/comparison.md too")

@@ -24,8 +24,6 @@ from dispatch.embedded import Server
 from dispatch.embedded._rabbitmq import RabbitMQ
 from dispatch.embedded._rabbitmq import program as rabbitmq_program
 
-RATES = (10, 100, 1_000, 10_000, 100_000)
-SIZES = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 _PACKAGES = ("dispatch-router", "celery", "kombu", "redis", "amqp")
 
 
@@ -40,6 +38,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 100_000
     bytes_sent: int = 20_000_000
     """Of each payload size, at the most; two calls at the least."""
+    rates: tuple[int, ...] = (10, 100, 1_000, 10_000, 100_000)
+    """Calls a second that are offered."""
+    sizes: tuple[int, ...] = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+    """Of payloads, in bytes."""
     only: tuple[str, ...] = ()
     """Contestants by their keys; none: all."""
     parts: tuple[str, ...] = ("calls", "memory", "breakdown", "scarcity")
@@ -94,12 +96,12 @@ def _calls(plan: Plan, stage: Stage) -> dict[str, Any]:
         best = min(rounds, key=lambda each: each["each"])
         best["submit"] = min(each["submit"] for each in rounds)
         loads = []
-        for rate in RATES:
+        for rate in plan.rates:
             if rate * best["each"] > 1.5 or rate * best["submit"] > 1.5:
                 loads.append({"rate": rate, "saturated": True})
             else:
                 loads.append(_ask(stage, "latency", rate, max(20, round(rate * plan.seconds))))
-        sizes = [_ask(stage, "payload", size, _count(plan, size, far=far)) for size in SIZES]
+        sizes = [_ask(stage, "payload", size, _count(plan, size, far=far)) for size in plan.sizes]
     return {"throughput": best, "latency": loads, "payload": sizes}
 
 

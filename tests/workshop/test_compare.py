@@ -28,6 +28,8 @@ TINY = Plan(
     seconds=0.05,
     waiting=50,
     bytes_sent=1,
+    rates=(10, 1_000_000),
+    sizes=(100, 1_000),
     only=("go", "executor", "celery-redis"),
     parts=("calls", "memory"),
     rabbitmq=False,
@@ -47,9 +49,9 @@ def test_every_contestant_is_asked_everything(record):
     """A figure for each, and none that cannot be."""
     for one in record["contestants"].values():
         assert 0 < one["throughput"]["submit"] <= one["throughput"]["each"]
-        assert [10, 100, 1_000, 10_000, 100_000] == [load["rate"] for load in one["latency"]]
+        assert [10, 1_000_000] == [load["rate"] for load in one["latency"]]
         assert all(load["saturated"] or 0 < load["p50"] <= load["p99"] for load in one["latency"])
-        assert 6 == len([each for each in one["payload"] if each["each"] > 0])
+        assert 2 == len([each for each in one["payload"] if each["each"] > 0])
         assert {"rest", "waiting", "drained"} == one["memory"]["phases"].keys()
 
 

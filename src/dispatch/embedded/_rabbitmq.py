@@ -13,10 +13,12 @@ from types import TracebackType
 from typing import Self
 
 from dispatch.embedded._child import Child
-from dispatch.errors import NotConfigured
+from dispatch.errors import DispatchError, NotConfigured
 
 _START_DEADLINE = 50.0
 _GRACE = 15.0
+_PORT_TRIES = 4
+_TAKEN = ("dist_port_already_used", "eaddrinuse", "already in use")
 _GREETING = b"AMQP\x00\x00\x09\x01"
 
 
@@ -63,13 +65,25 @@ class RabbitMQ:
         script = program()
         if script is None:
             raise NotConfigured("there is no rabbitmq-server on PATH")
-        if not self.running:
-            self._start_epmd(deadline)
-            self._pid_file.unlink(missing_ok=True)
-            child = self._spawn([script], "server.log")
-            child.wait_until(self._greets, name="rabbitmq-server", deadline=deadline)
-            self._child = child
+        for left in reversed(range(1 if self._child is not None else _PORT_TRIES)):
+            if self.running:
+                break
+            try:
+                self._start(script, deadline)
+            except DispatchError as error:
+                # Between our look and its bind somebody else may take a port; one that was started keeps its own.
+                if left == 0 or not any(words in str(error) for words in _TAKEN):
+                    raise
+                self._stop_epmd()
+                self.port, self._dist_port, self._epmd_port = _free_ports(3)
         return self
+
+    def _start(self, script: Path, deadline: float) -> None:
+        self._start_epmd(deadline)
+        self._pid_file.unlink(missing_ok=True)
+        child = self._spawn([script], "server.log")
+        child.wait_until(self._greets, name="rabbitmq-server", deadline=deadline)
+        self._child = child
 
     def stop(self) -> None:
         """End it in good order: the script turns SIGTERM into an orderly stop of the node."""
@@ -89,8 +103,7 @@ class RabbitMQ:
     ) -> None:
         with ExitStack() as stack:
             stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
-            if self._epmd is not None:
-                stack.callback(self._epmd.kill)
+            stack.callback(self._stop_epmd)
             self.kill()  # nothing in the temporary folder is worth an orderly end
 
     @property
@@ -105,6 +118,11 @@ class RabbitMQ:
         child = self._spawn(command, "epmd.log")
         child.wait_until(lambda: _talks(self._epmd_port, b"\x00\x01n"), name="epmd", deadline=deadline)
         self._epmd = child
+
+    def _stop_epmd(self) -> None:
+        epmd, self._epmd = self._epmd, None
+        if epmd is not None:
+            epmd.kill()
 
     def _spawn(self, command: Sequence[str | Path], log: str) -> Child:
         return Child(
