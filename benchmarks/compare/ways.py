@@ -97,6 +97,8 @@ class Asyncio:
     def close(self) -> None:
         for each in self._workers:
             each.cancel()
+        for _ in self._workers:  # a turn of the loop for each, in which it ends
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self._loop).result(PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
