@@ -144,7 +144,8 @@ def test_coroutines_wait_too_and_get_through_when_it_is_over(calm, settings):
     async def main():
         press(one)
         calls = [asyncio.ensure_future(adouble.adelay(n)) for n in range(4)]
-        await asyncio.sleep(0.02)
+        for _ in range(20):  # turns in which they would get through
+            await asyncio.sleep(0)
         waiting = [each.done() for each in calls]
         press(one, None)
         return waiting, [await (await each) for each in calls]
