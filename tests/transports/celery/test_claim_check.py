@@ -178,6 +178,16 @@ print(json.dumps([handle.result(10), handle.decision.destination, passed_over]))
     assert "could not be stored" in found[2][0]
 
 
+def test_what_the_broker_refuses_is_removed(project, private_redis, tmp_path):
+    """A replica takes nothing; the folder is there, so it was stored before."""
+    shop = within(project(SHOP, broker_url=private_redis.url), tmp_path, f"file://{tmp_path}/payloads")
+    redis.Redis.from_url(private_redis.url).replicaof("127.0.0.1", "1")
+    found = said(shop, "print(json.dumps(shop.measure.delay(NOISE).decision.destination))")
+
+    assert "here" == found
+    assert [] == kept(tmp_path)
+
+
 @pytest.mark.rabbitmq
 def test_without_a_store_it_is_not_configured(project, rabbitmq_url, tmp_path):
     """RabbitMQ is none."""

@@ -169,7 +169,7 @@ class CeleryDestination:
             self._outstanding.discard(call)
             publication.end(passed)
         if storing is not None and passed is not None and passed.why != "unknown":
-            storing.undo()
+            yield storing.undoing()
         return passed
 
     def run_here(self, call: Call, *, awaiting: bool) -> None:

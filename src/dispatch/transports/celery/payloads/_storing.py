@@ -49,7 +49,23 @@ class Storing:
             return PassedOver(destination, "not_configured", self._not_configured)
         return PassedOver(destination, "refused", self._refused) if self._refused else None
 
-    def undo(self) -> None:
-        """The message was refused: nobody will ask for it. What cannot be removed now, expires."""
+    def undoing(self) -> Undoing:
+        """The message was refused: nobody will ask for it."""
+        return Undoing(self._app, self._claim.key)
+
+
+class Undoing:
+    """Its removal, which a caller waits for as well. What cannot be removed now, expires."""
+
+    under_way = False
+
+    def __init__(self, app: Celery, key: str) -> None:
+        self._app = app
+        self._key = key
+
+    def wait(self) -> None:
         with suppress(Exception):
-            store_of(self._app).remove(self._claim.key)
+            store_of(self._app).remove(self._key)
+
+    async def wait_async(self) -> None:
+        await on_a_thread(self.wait)
