@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dispatch._call import Call
 from dispatch._clock import ticks
 from dispatch._waiting import block
-from dispatch.pool import is_worker_of, lend_slot, run_in_place
+from dispatch.pool import is_worker_of, run_in_place, slot
 
 
 class Attention:
@@ -53,8 +53,10 @@ def stand_in(call: Call, *, also_later: bool = False) -> None:
 
 
 def stand_aside(call: Call) -> None:
-    """`stand_in` for the running coroutine, which lends its slot instead."""
-    lend_slot(call, to_pool=call.decision.destination)
+    """`stand_in` for the running coroutine: where its slot is one of the pool of `call`, it lends it instead."""
+    held = slot.get()
+    if held is not None and held.pool.name == call.decision.destination:
+        held.pool.stand_aside(call)
 
 
 def _may_wait_for_us(call: Call) -> bool:

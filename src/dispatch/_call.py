@@ -223,7 +223,7 @@ class Call(msgspec.Struct, eq=False, weakref=True):
             break
         early = self.outcome is None
         if early:
-            self._waiters = (*self._waiters, wake)
+            self._waiters += (wake,)
         _turn.over()
         return early
 
@@ -232,6 +232,13 @@ class Call(msgspec.Struct, eq=False, weakref=True):
         with _turn.lock:
             self._waiters = tuple(each for each in self._waiters if each is not wake)
             return not self._waiters
+
+
+# A struct has a way of its own to set attributes, which CPython cannot shorten to a store at a known place. Ten are set
+# on a call's way, and this is a twentieth of what it costs. The struct's own would also have the garbage collector see
+# a struct that it has let out of its sight; a call has held its arguments and its task from the start.
+Call.__setattr__ = object.__setattr__  # type: ignore[method-assign]
+Call.__delattr__ = object.__delattr__  # type: ignore[method-assign]
 
 
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
 """The dispatcher: decide, then hand over.
 
 A call of which nothing has to be asked goes straight to its destination. Every other one takes the same steps in
-the same order, written once, as a generator that says what it has to wait for: `send` waits by blocking its
-thread, `asend` by leaving the event loop free.
+the same order, written once, as a generator that says what it has to wait for: `delay` waits by blocking its
+thread, `adelay` by leaving the event loop free.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from dispatch._requirements import Duration
 from dispatch._roll import Roll
 from dispatch._shutdown import Shutdown
 from dispatch._statistics import Statistics, glances_of, statistics_of
-from dispatch._steps import Steps, block, leave_free
+from dispatch._steps import Steps
 from dispatch._units import as_duration_ns
 from dispatch._waiting import in_event_loop
 from dispatch.errors import NotAccepted, NotConfigured, OutcomeUnknown, PassedOver, refusal
@@ -68,20 +68,6 @@ class Dispatcher(Reign):
         running.add(self)
         _alive.add(self)
 
-    def send(
-        self, spec: TaskSpec, args: Args, kwargs: Kwargs, entered: int, options: CallOptions | None = None
-    ) -> Handle[Any]:
-        """Route one call, blocking where that needs waiting. `entered`: the `ticks` at which it was asked for."""
-        started = self.start(spec, args, kwargs, entered, options)
-        return started if isinstance(started, Handle) else block(started)
-
-    async def asend(
-        self, spec: TaskSpec, args: Args, kwargs: Kwargs, entered: int, options: CallOptions | None = None
-    ) -> Handle[Any]:
-        """`send` for coroutines: waits for room and for brokers without blocking the event loop."""
-        started = self.start(spec, args, kwargs, entered, options, awaiting=True)
-        return started if isinstance(started, Handle) else await leave_free(started)
-
     def start(
         self,
         spec: TaskSpec,
@@ -94,12 +80,15 @@ class Dispatcher(Reign):
     ) -> Handle[Any] | Steps:
         """Decide, and hand over if that needs no waiting; else the steps of the hand-over, for the caller to walk.
 
-        `awaiting`: by a coroutine. Steps that are closed before their end withdraw the call.
+        `entered`: the `ticks` at which the call was asked for. `awaiting`: by a coroutine. Steps that are closed before
+        their end withdraw the call.
         """
         regime = self._regime
         plan = regime.plans.get(spec) or self._plan(regime, spec)
-        size = plan.measure(args, kwargs) if plan.asks_payload else None
-        route = plan.only or plan.route(size)
+        size, route = None, plan.only
+        if route is None:
+            size = plan.measure(args, kwargs)
+            route = plan.route(size)
         first, decision = route.first, route.decision
         if route.second is not None:
             substitute = route.for_second()

@@ -17,6 +17,7 @@ from dispatch._handle import Handle
 from dispatch._map import asend_each, send_each
 from dispatch._registry import TaskSpec
 from dispatch._requirements import Durability, Duration, Only, Requirements
+from dispatch._steps import block, leave_free
 from dispatch.policy import Explanation
 
 P = ParamSpec("P")
@@ -59,7 +60,8 @@ class Task(Generic[P, R, C]):
         entered = ticks()
         spec = self.spec
         spec.signature(*args, **kwargs)
-        return self._dispatcher().send(spec, args, kwargs, entered)
+        started = self._dispatcher().start(spec, args, kwargs, entered)
+        return started if isinstance(started, Handle) else block(started)
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """`delay` that never blocks the event loop, whether it waits for room or for a broker."""
@@ -67,7 +69,8 @@ class Task(Generic[P, R, C]):
         spec = self.spec
         spec.signature(*args, **kwargs)
         dispatcher = await _default.acurrent() if self._dispatcher is _default.current else self._dispatcher()
-        return await dispatcher.asend(spec, args, kwargs, entered)
+        started = dispatcher.start(spec, args, kwargs, entered, awaiting=True)
+        return started if isinstance(started, Handle) else await leave_free(started)
 
     @overload
     def map(  # type: ignore[misc] # a task of coroutines is such a callable, and mypy cannot know which is one
@@ -147,7 +150,8 @@ class Task(Generic[P, R, C]):
         )
         positional, named = tuple(args or ()), dict(kwargs or {})
         self.spec.signature(*positional, **named)
-        return self._dispatcher().send(task.spec, positional, named, entered, told)
+        started = self._dispatcher().start(task.spec, positional, named, entered, told)
+        return started if isinstance(started, Handle) else block(started)
 
     def options(
         self,

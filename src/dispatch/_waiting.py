@@ -87,11 +87,13 @@ def in_event_loop() -> bool:
 
 def _wake(arrived: asyncio.Future[None], waiting: int) -> None:
     """`waiting`: the thread in which the loop of `arrived` runs. There, nobody has to be woken from afar."""
-    with suppress(RuntimeError):  # the loop is closed, and with it gone whoever waited
-        if get_ident() == waiting:
-            _arrive(arrived)
-        else:
+    try:  # `suppress` would be three calls more, see `arrival`
+        if get_ident() != waiting:
             arrived.get_loop().call_soon_threadsafe(_arrive, arrived)
+        elif not arrived.done():  # `_arrive`, written out
+            arrived.set_result(None)
+    except RuntimeError:  # the loop is closed, and with it gone whoever waited
+        pass
 
 
 def _arrive(arrived: asyncio.Future[None]) -> None:

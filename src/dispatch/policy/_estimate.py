@@ -40,7 +40,6 @@ _FIXED: dict[type, int] = {
 }
 _CONTAINER = 4
 _FEW = 8
-_SHORT = 10**6
 _SHORT_INT = 6
 _BYTES = 46
 _OTHER_KEY = 12
@@ -60,7 +59,7 @@ def estimate(limit: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Estim
     total = _CONTAINER
     for value in args:
         kind = type(value)
-        if kind is int and -_SHORT < value < _SHORT:
+        if kind is int and -1_000_000 < value < 1_000_000:
             total += _SHORT_INT
         elif kind is str and value.isascii():
             total += len(value) + 4

@@ -6,7 +6,6 @@ from dispatch.pool._callers_loop import CallersLoop as CallersLoop
 from dispatch.pool._in_hand import in_hand as in_hand
 from dispatch.pool._inside import Inside as Inside
 from dispatch.pool._loans import Slot as Slot
-from dispatch.pool._loans import lend_slot as lend_slot
 from dispatch.pool._loans import slot as slot
 from dispatch.pool._loop import LoopThread as LoopThread
 from dispatch.pool._loop import greenlets_from as greenlets_from
@@ -42,7 +41,6 @@ __all__ = [
     "in_hand",
     "is_worker",
     "is_worker_of",
-    "lend_slot",
     "run_in_place",
     "slot",
     "unsound",

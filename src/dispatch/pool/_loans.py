@@ -113,10 +113,3 @@ class Slot(msgspec.Struct, eq=False):
 
 slot: ContextVar[Slot | None] = ContextVar("dispatch.slot", default=None)
 """Set in each item's own context, so that the tasks which it starts know whose slot they share."""
-
-
-def lend_slot(item: Any, *, to_pool: str) -> None:
-    """If the running coroutine holds a slot of the pool named `to_pool`, `item` may have it while it is waited for."""
-    held = slot.get()
-    if held is not None and held.pool.name == to_pool:
-        held.pool.stand_aside(item)
