@@ -24,10 +24,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## index the standard library's sources over both paths, and show what it cost
 	$(BIN)/python examples/stdlib_search/main.py
 
-# Six at a time, also on two cores: most of them wait for a process to start, or for a deadline. The order is that of
+# Four at a time, also on two cores: most of them wait for a process to start, or for a deadline. The order is that of
 # tests/conftest.py, the longest first.
 test: $(STAMP) ## run the tests; needs nothing on the machine
-	$(BIN)/python -m pytest --numprocesses=6 --dist=loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 faults: $(STAMP) ## kill, cut and starve in earnest: the tests of tests/faults with all their rounds
 	FAULTS=whole $(BIN)/python -m pytest -s tests/faults

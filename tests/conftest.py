@@ -6,6 +6,7 @@ for RabbitMQ has the marker `rabbitmq`, and is deselected where there is none.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -159,6 +160,16 @@ def private_rabbitmq(_breakable_rabbitmq) -> RabbitMQ:
     One for each test would be cleaner, and a node takes six seconds of a processor to start.
     """
     return _breakable_rabbitmq.start()
+
+
+@pytest.fixture
+def quiet_collector() -> Iterator[None]:
+    """A garbage collector that calls nobody back: Hypothesis leaves a callback behind, and an interrupt that falls into
+    it comes out as a warning.
+    """
+    callbacks, gc.callbacks[:] = gc.callbacks[:], []
+    yield
+    gc.callbacks[:] = callbacks
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ import pytest
 from dispatch.channel import Channel, receive, select
 from dispatch.errors import EndOfChannel, WouldWait
 
+pytestmark = pytest.mark.usefixtures("quiet_collector")
+
 ENOUGH = 100
 """Interrupts in one test."""
 PATIENCE = 40.0

@@ -129,6 +129,7 @@ class Interrupted(BaseException):
     """What the handler raises; like KeyboardInterrupt, no Exception."""
 
 
+@pytest.mark.usefixtures("quiet_collector")
 def test_an_interrupt_leaves_the_turn_open():
     """An exception out of a signal handler, wherever it falls: otherwise no call could ever be claimed again."""
     raised = 0
