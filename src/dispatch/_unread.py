@@ -45,8 +45,12 @@ class _Complaint:
                 return
             _last_said[self.key] = now
             so_far = counts[self.key]
+        try:
+            log = logger("unread")
+        except ImportError:  # the interpreter is ending, and has let go of its modules
+            return
         task, error = self.key
-        logger("unread").error(
+        log.error(
             "a call failed and nobody read its exception",
             dispatch_task=task,
             dispatch_call_id=self.call,

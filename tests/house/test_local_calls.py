@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import subprocess
 import sys
 import threading
 import traceback
@@ -169,6 +170,22 @@ def test_a_failure_that_nobody_reads_is_counted_and_logged_once_a_minute(dispatc
 
     assert 3 == _unread.counts[fail.name, "LookupError"] - before
     assert 1 == sum("nobody read its exception" in record.getMessage() for record in caplog.records)
+
+
+def test_a_failure_that_outlives_the_modules_says_nothing(tmp_path):
+    """It is collected when nothing can be imported any more, and a traceback of ours would help nobody."""
+    program = tmp_path / "shop.py"
+    program.write_text(
+        "import builtins, dispatch\n"
+        "@dispatch.task\n"
+        "def fail(): raise LookupError('no')\n"
+        "builtins.kept = fail.delay()\n"
+        "while not builtins.kept.done(): pass\n"
+    )
+
+    ended = subprocess.run([sys.executable, program], check=True, capture_output=True, text=True, timeout=30)
+
+    assert "Exception ignored" not in ended.stderr
 
 
 def test_a_handle_speaks_three_dialects(dispatcher):
