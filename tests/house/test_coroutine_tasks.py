@@ -396,7 +396,7 @@ def test_adelay_waits_for_room_and_leaves_the_loop_free(dispatcher, settings, ga
     async def main():
         held = hold.delay(gate)
         waiting = asyncio.create_task(identity.adelay(2))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # it waits now
         assert not waiting.done()
         gates[gate].open.set()
         return await (await waiting), await held
@@ -432,7 +432,7 @@ def test_a_coroutine_that_gives_up_waiting_for_room_withdraws_its_call(dispatche
     async def main():
         held = hold.delay(gate)
         waiting = asyncio.create_task(note.adelay())
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # it waits now
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting

@@ -37,8 +37,8 @@ def test_the_door_shows_what_it_promises_and_nothing_else():
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_fits_in_the_head(path):
-    """No source file is longer than 300 lines: a longer one holds two nouns."""
-    assert len(path.read_text().splitlines()) <= 300
+    """Every source file has fewer than 300 lines: a longer one holds two nouns."""
+    assert len(path.read_text().splitlines()) < 300
 
 
 def test_importing_dispatch_imports_no_celery():

@@ -179,10 +179,7 @@ class Channel(Generic[T]):
         raise WouldWait(f"{self!r} has no room just now")
 
     def receive(self, timeout: float | None = None) -> T:
-        """The next item, waiting for one.
-
-        Raises `EndOfChannel` when the channel is closed and drained, and `TimeoutError` when the timeout passes.
-        """
+        """The next item, waiting for one. Raises `EndOfChannel` when it is closed and drained, and `TimeoutError`."""
         raise NotImplementedError
 
     def receive_nowait(self) -> T:

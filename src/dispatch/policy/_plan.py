@@ -55,14 +55,17 @@ class Plan:
         self._open = self._still_open()
         self._cuts = sorted(bench.cuts(self._open).union(*(rule.cuts for rule in self._open[:-1])))
         self._routes: dict[int, Route] = {}
-        self.asks_payload = bool(self._cuts)
-        """Whether any answer depends on the payload: only then is it worth measuring."""
         self.measure: Callable[[tuple[Any, ...], dict[str, Any]], Estimate] = partial(
             estimate, self._cuts[-1] if self._cuts else maxsize
         )
         """The size of a call's arguments, counted up to the largest size that makes a difference."""
         self.only: Route | None = None if self._cuts else self.route(None)
         """The one route of all calls; `None` when the payload decides."""
+
+    @property
+    def asks_payload(self) -> bool:
+        """Whether any answer depends on the payload: only then is it worth measuring."""
+        return self.only is None
 
     def route(self, size: Estimate) -> Route:
         """The route of a call whose payload measures `size`."""

@@ -48,8 +48,7 @@ class CallersLoop(Generic[T]):
         self.limit = limit
         self.capacity = capacity
         self.start = start
-        self._lost = lost
-        self._late, self._wanted = late, wanted
+        self._lost, self._late, self._wanted = lost, late, wanted
         self._on_broken_off = self._broken_off  # made once, not for each item
         self.renew()
         renew_in_children(self)

@@ -71,8 +71,7 @@ class LoopPool(Generic[T]):
         self._loans = Loans(self._start_ahead, self._wanted)
         self._starting, self._coming_round = 0, False
         self._thread: LoopThread | None = None
-        self._finished = 0
-        self._errors = 0
+        self._finished = self._errors = 0
         self._service_ns = float(SERVICE_NS)
         self.pressure: str | None = None
         self.closed = False

@@ -61,8 +61,7 @@ class Pool(Generic[T]):
         self.capacity = capacity
         self.work: Callable[[T], int] = run
         self.lost: Callable[[T], None] = lost
-        self._late = late
-        self._wanted = wanted
+        self._late, self._wanted = late, wanted
         self._since = since
         self.threads = Roster(self, workers, self._review)
         self.renew()
